@@ -1,0 +1,117 @@
+# make            build/headgate          make demo    the whole thing, live, on this machine
+# make test       every test              make help    all targets
+MODE    ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+B       := build/$(MODE)
+
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+LIBS    := libevent libevent_openssl hiredis libcurl libcrypto libssl libcjson
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+           -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla -Wswitch-enum \
+           -Wnull-dereference -Wno-overlength-strings
+ifneq (,$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1) $(CC)))
+WARN    += -Wduplicated-cond -Wlogical-op
+HARDEN   = -ftrivial-auto-var-init=zero
+endif
+HARDEN  += -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -fno-common
+FLAGS_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+FLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINK_asan     := -fsanitize=address,undefined
+WERROR  := $(if $(CI),-Werror)
+
+# Asked at build time, not when make starts: `make deps` may install pkg-config itself.
+PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS) | sed 's/-I/-isystem /g')
+PKG_LIBS   = $(shell pkg-config --libs $(LIBS)) -lanl -lm
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -g -I. -I$B -MMD -MP $(WARN) $(WERROR) $(HARDEN) \
+             $(FLAGS_$(MODE)) $(PKG_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LINK_$(MODE)) $(LDFLAGS)
+
+SOURCES := $(wildcard common/*.c worker/*.c worker/*/*.c)
+LUA     := $(filter-out %/prelude.lua,$(wildcard worker/*/lua/*.lua))
+SIM     := $(wildcard tests/sim/*.c)
+UNITS   := $(wildcard tests/unit/test_*.c)
+SUPPORT := $(wildcard tests/support/*.c)
+
+OBJECTS := $(SOURCES:%.c=$B/%.o)
+ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
+UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
+
+.PHONY: all deps demo test check asan install clean help units analyze build/headgate build/sim
+all: build/headgate
+
+build/headgate: $B/headgate
+	@ln -sf $(MODE)/headgate $@
+build/sim: $B/sim
+	@ln -sf $(MODE)/sim $@
+
+$B/headgate: $B/worker/main.o $B/rooms.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$B/sim: $(SIM:%.c=$B/%.o) $B/rooms.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$B/rooms.a: $(ROOMS)
+	@rm -f $@ && ar Dcrs $@ $^
+$B/tests/unit/%: $B/tests/unit/%.o $(SUPPORT:%.c=$B/%.o) $B/rooms.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+$B/tests/unit/test_sim_quota: $B/tests/sim/quota.o
+$B/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# A script becomes a C string: its folder's prelude (shared functions) in front of it.
+$(OBJECTS): | $(LUA:%=$B/%.h)
+$B/%.lua.h: %.lua $(wildcard worker/*/lua/prelude.lua)
+	@mkdir -p $(@D)
+	@cat $(wildcard $(dir $<)prelude.lua) $< | sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' > $@
+
+-include $(shell find $B -name '*.d' 2>/dev/null)
+
+units: $(UNIT_BINARIES)
+
+# What a fresh Debian 12 or Ubuntu 24.04 lacks. Silent when all is there.
+PACKAGES := gcc pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev libcjson-dev \
+            uthash-dev libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
+            python3-pytest-xdist python3-redis
+CHECKERS := clang-format-14 cppcheck clang-14
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+# $(call install,packages): those that dpkg does not know as installed.
+install_packages = @missing=; for p in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; $(SUDO) apt-get update -qq && \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+deps: ## install what is missing, with apt-get
+	$(call install_packages,$(PACKAGES))
+
+demo: deps ## the whole thing, live: KEEP=1 leaves it running, REAL=1 uses your AWS account
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@/usr/bin/python3 tests/demo/demo.py
+
+test: deps ## every test, on the release build
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim units
+	@tests/run $B
+
+asan: deps ## every test, on a build with AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan build/headgate build/sim units
+	@tests/run build/asan
+
+check: ## format, cppcheck, gcc -fanalyzer, clang's warnings
+	$(call install_packages,$(CHECKERS))
+	clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(SUPPORT) \
+	    $(wildcard common/*.h worker/*.h worker/*/*.h tests/*/*.h)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	    --suppress=missingIncludeSystem -I. -I$B --std=c11 $(SOURCES) $(SIM)
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=analyze FLAGS_analyze='-O1 -fanalyzer' analyze
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=clang CC=clang-14 FLAGS_clang='-O1' analyze
+analyze: $(OBJECTS)
+
+install: build/headgate ## DESTDIR and PREFIX are honoured
+	install -D -m 755 $B/headgate $(DESTDIR)$(PREFIX)/bin/headgate
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10

@@ -1,0 +1,92 @@
+/*
+ * config.h - every setting of the program, from the environment, in one table.
+ *
+ * Each row of the table in config.c has the variable's name, its type, default, range and
+ * one line of help; reading, checking, `headgate config` and the table in docs/ all come
+ * from it. A wrong value is ERROR_CONFIG: "HEADGATE_CONCURRENCY=0: must be a whole number
+ * from 1 to 100000". Seconds take fractions and are kept as milliseconds.
+ * An empty variable counts as unset.
+ */
+#ifndef COMMON_CONFIG_H
+#define COMMON_CONFIG_H
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/redis_url.h"
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_AT_MOST_ONCE };
+enum config_policy { POLICY_V2 };
+
+/* Looks up an environment variable; tests pass their own. */
+typedef const char *config_getenv_fn(const char *name, void *arg);
+
+#define CONFIG_QUEUES_MAX     64
+#define CONFIG_QUEUE_NAME_MAX 128
+
+/* One name of HEADGATE_QUEUES. Names: 1-127 bytes without '{', '}', '=', ',' or control bytes. */
+struct config_queue {
+    char name[CONFIG_QUEUE_NAME_MAX];
+    int weight; /* 0: strictly first, in the order given; 1-1000: shares what is left */
+};
+
+struct config {
+    config_getenv_fn *getenv_fn; /* where the settings came from: config_show asks again */
+    void *getenv_arg;            /* borrowed until config_release */
+    /* Redis and queues */
+    struct redis_url redis;                        /* REDIS_URL */
+    char *prefix;                                  /* HEADGATE_PREFIX, "headgate" */
+    struct config_queue queues[CONFIG_QUEUES_MAX]; /* HEADGATE_QUEUES, "analyze" */
+    int queue_count;
+    enum config_delivery delivery; /* HEADGATE_DELIVERY */
+    int64_t lease_ms;              /* HEADGATE_LEASE_SECONDS, 12 s, 2-3600 */
+    int64_t result_ttl_ms;         /* HEADGATE_RESULT_TTL, 86400 s, 1 s-10 years */
+    int64_t dead_max;              /* HEADGATE_DEAD_MAX, 10000, 0 keeps none */
+    int64_t max_job_bytes;         /* HEADGATE_MAX_JOB_BYTES, 8 MiB, 1 KiB-512 MiB */
+    /* work */
+    int concurrency;        /* HEADGATE_CONCURRENCY, 1000, 1-100000 */
+    int max_attempts;       /* HEADGATE_MAX_ATTEMPTS, 4, 1-100 */
+    int64_t retry_base_ms;  /* HEADGATE_RETRY_BASE_MS, 1000 */
+    int64_t retry_cap_ms;   /* HEADGATE_RETRY_CAP_MS, 60000 */
+    int64_t max_wait_ms;    /* HEADGATE_MAX_WAIT, 3600 s */
+    int64_t job_timeout_ms; /* HEADGATE_JOB_TIMEOUT, 300 s, 1-3600 */
+    int64_t drain_ms;       /* HEADGATE_DRAIN_SECONDS, 30 s, 0-86400 */
+    /* models */
+    char *models;               /* HEADGATE_MODELS, or built from BEDROCK_MODEL_ID and
+                                 * BEDROCK_FALLBACK_MODELS: comma-separated names; NULL: none */
+    bool models_are_bedrock;    /* they came from BEDROCK_*: bare model ids */
+    enum config_policy policy;  /* HEADGATE_POLICY, v2 */
+    int64_t call_timeout_ms;    /* HEADGATE_CALL_TIMEOUT, 120 s */
+    int64_t max_response_bytes; /* HEADGATE_MAX_RESPONSE_BYTES, 8 MiB */
+    /* faces */
+    char *http;               /* HEADGATE_HTTP as given, NULL: the default 127.0.0.1:8080 */
+    char http_address[64];    /* without brackets; empty: off */
+    int http_port;            /* 0: any free one */
+    bool http_is_default;     /* nobody asked for this port: being in use is a warning only */
+    char *http_token;         /* HEADGATE_HTTP_TOKEN, a secret; NULL: none */
+    bool log_json;            /* HEADGATE_LOG=json */
+    enum log_level log_level; /* HEADGATE_LOG_LEVEL, info */
+    char *file;               /* HEADGATE_CONFIG, path of the JSON file; NULL: none */
+};
+
+/* Reads all settings. getenv_fn NULL: getenv(3). Checks what one setting means for another too
+ * (a non-loopback HEADGATE_HTTP needs a token; USE_CELERY=true is not built yet). With getenv_fn
+ * NULL, unknown HEADGATE_* variables are warned of. A failure leaves nothing to release. */
+int config_load(struct config *config, config_getenv_fn *getenv_fn, void *arg,
+                struct error *err) WARN_UNUSED;
+void config_release(struct config *config);
+
+/* Prints every setting in effect: name, value (secrets as ***), where from (default or
+ * environment), what it is for; as a table or as one JSON object. Includes the AWS_* names,
+ * secrets hidden. */
+void config_show(const struct config *config, bool json, struct evbuffer *out);
+
+/* Reads a queue list as HEADGATE_QUEUES has it, for --queue and tests. */
+int config_parse_queues(const char *text, struct config_queue *queues, int *count,
+                        struct error *err) WARN_UNUSED;
+
+#endif

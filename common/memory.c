@@ -1,0 +1,92 @@
+#include "common/memory.h"
+
+#include "common/log.h"
+
+#include <link.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define EXIT_SOFTWARE 70 /* sysexits.h: EX_SOFTWARE */
+
+static void *
+checked(void *block)
+{
+    if (block == NULL) {
+        log_error("out of memory: this worker stops, its jobs go to the others");
+        exit(EXIT_SOFTWARE);
+    }
+    return block;
+}
+
+void *
+xcalloc(size_t count, size_t size)
+{
+    return checked(calloc(count, size));
+}
+
+char *
+xstrdup(const char *text)
+{
+    return checked(strdup(text));
+}
+
+char *
+xasprintf(const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    return checked(text);
+}
+
+struct evbuffer *
+xevbuffer(void)
+{
+    return checked(evbuffer_new());
+}
+
+void
+free_secret(char *text)
+{
+    if (text == NULL)
+        return;
+    OPENSSL_cleanse(text, strlen(text));
+    free(text);
+}
+
+/* Executable segments are never written to: what is needed again is mapped again. */
+static int
+forget_text(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    (void)size;
+    (void)arg;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = (info->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        uintptr_t end = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) && !(segment->p_flags & PF_W))
+            madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void
+memory_forget_startup(void)
+{
+    dl_iterate_phdr(forget_text, NULL);
+    malloc_trim(0);
+}

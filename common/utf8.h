@@ -1,0 +1,18 @@
+/*
+ * utf8.h - UTF-8 as the Unicode standard has it (table 3-7): nothing overlong, no
+ * surrogates, nothing above U+10FFFF. Pure.
+ */
+#ifndef COMMON_UTF8_H
+#define COMMON_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The length, 1-4, of the well-formed character at text[0..len), or 0 when there is none. */
+size_t utf8_char(const char *text, size_t len);
+bool utf8_is_valid(const char *text, size_t len);
+/* Writes one code point, at most 0x10ffff, and returns its length, 1-4. */
+size_t utf8_encode(uint32_t code_point, char out[4]);
+
+#endif

@@ -1,0 +1,731 @@
+/* The steps of a job, on a real Redis: each test looks at the keys as an outsider would. */
+#include "worker/queue/queue.h"
+
+#include "common/memory.h"
+#include "tests/support/loop.h"
+#include "tests/support/redis_server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LIMIT_MS   10000
+#define CLAIMS_MAX 8
+
+struct fixture {
+    struct event_base *base;
+    struct redis_server *server;
+    struct redis_route *route;
+    struct queue *queue; /* of worker "w1" */
+    struct queue *other; /* of worker "w2" */
+    bool is_ready;
+    int answers;
+    /* what the last callbacks said */
+    enum claim_status claim_status;
+    struct claim claims[CLAIMS_MAX];
+    int claim_count;
+    int64_t next_due_ms;
+    enum begin_status begin_status;
+    enum settle_status settle_status;
+    int64_t due_in_ms;
+    bool was_registered;
+    int expired_workers;
+    int cancelled_jobs;
+    int64_t given_back;
+};
+
+static void
+on_state(bool is_ready, const struct error *why, void *arg)
+{
+    (void)why;
+    ((struct fixture *)arg)->is_ready = is_ready;
+}
+
+static struct queue *
+new_queue(struct fixture *f, const char *worker)
+{
+    return queue_new(&(struct queue_options){
+        .base = f->base,
+        .route = f->route,
+        .prefix = "headgate",
+        .name = "q",
+        .worker = worker,
+        .lease_ms = 60000,
+        .result_ttl_ms = 60000,
+        .dead_max = 2,
+    });
+}
+
+static void
+wait_answer(struct fixture *f)
+{
+    assert_true(loop_until_count(f->base, &f->answers, 1, LIMIT_MS));
+    f->answers = 0;
+}
+
+/* ---- one call each, waited for ---- */
+
+static void
+on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_null(error);
+    f->was_registered = reply->was_registered;
+    f->expired_workers = (int)reply->expired->elements;
+    f->cancelled_jobs = (int)reply->cancelled->elements;
+    f->answers++;
+}
+
+static void
+do_beat(struct fixture *f, struct queue *queue)
+{
+    queue_beat(queue, 0, on_beat, f);
+    wait_answer(f);
+}
+
+static void
+drop_claims(struct fixture *f)
+{
+    for (int i = 0; i < f->claim_count; i++)
+        free(f->claims[i].payload);
+    f->claim_count = 0;
+}
+
+static void
+on_claims(enum claim_status status, struct claim *claims, int count, int64_t next_due_ms,
+          const struct error *error, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_null(error);
+    drop_claims(f);
+    f->claim_status = status;
+    f->claim_count = count;
+    f->next_due_ms = next_due_ms;
+    for (int i = 0; i < count; i++)
+        f->claims[i] = claims[i];
+    f->answers++;
+}
+
+static void
+do_claim(struct fixture *f, struct queue *queue, int max)
+{
+    queue_claim(queue, max, on_claims, f);
+    wait_answer(f);
+}
+
+static void
+on_begun(enum begin_status status, int64_t now_ms, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_true(now_ms > 1600000000000);
+    f->begin_status = status;
+    f->answers++;
+}
+
+static enum begin_status
+do_begin(struct fixture *f, struct queue *queue, const struct claim *claim, const char *id)
+{
+    queue_begin(queue, claim, id, NULL, on_begun, f);
+    wait_answer(f);
+    return f->begin_status;
+}
+
+static void
+on_settled(enum settle_status status, void *arg)
+{
+    struct fixture *f = arg;
+
+    f->settle_status = status;
+    f->answers++;
+}
+
+static enum settle_status
+do_settle(struct fixture *f, struct queue *queue, uint64_t token, const char *id,
+          const char *document, const char *reply_to, const char *letter)
+{
+    struct evbuffer *text = xevbuffer(), *dead = xevbuffer();
+
+    evbuffer_add_printf(text, "%s", document);
+    evbuffer_add_printf(dead, "%s", letter == NULL ? "" : letter);
+    queue_settle(queue, token,
+                 &(struct settlement){.id = id,
+                                      .state = letter == NULL ? "succeeded" : "failed",
+                                      .document = text,
+                                      .reply_to = reply_to,
+                                      .letter = letter == NULL ? NULL : dead},
+                 on_settled, f);
+    evbuffer_free(text);
+    evbuffer_free(dead);
+    wait_answer(f);
+    return f->settle_status;
+}
+
+static void
+on_delayed(int64_t due_in_ms, void *arg)
+{
+    struct fixture *f = arg;
+
+    f->due_in_ms = due_in_ms;
+    f->answers++;
+}
+
+static void
+do_delay(struct fixture *f, const struct claim *claim, const char *id, int attempts, int64_t due_ms)
+{
+    queue_delay(f->queue, claim->token,
+                &(struct delay){.id = id,
+                                .history = {.attempts = attempts, .waits = 0, .since_ms = 7},
+                                .due_ms = due_ms,
+                                .counter = "retried"},
+                on_delayed, f);
+    wait_answer(f);
+}
+
+static void
+on_left(int64_t given_back, const struct error *error, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_null(error);
+    f->given_back = given_back;
+    f->answers++;
+}
+
+/* ---- what Redis holds ---- */
+
+static void
+assert_redis_int(struct fixture *f, long long wanted, const char *command)
+{
+    redisReply *reply = redis_server_ask(f->server, command);
+
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    assert_int_equal(reply->integer, wanted);
+    freeReplyObject(reply);
+}
+
+static void
+assert_redis_text(struct fixture *f, const char *wanted, const char *command)
+{
+    redisReply *reply = redis_server_ask(f->server, command);
+
+    assert_int_equal(reply->type, REDIS_REPLY_STRING);
+    assert_string_equal(reply->str, wanted);
+    freeReplyObject(reply);
+}
+
+static bool
+redis_has(void *arg)
+{
+    redisReply *reply = redis_server_ask(((struct fixture *)arg)->server, "LLEN q");
+    bool has = reply->integer > 0;
+
+    freeReplyObject(reply);
+    return has;
+}
+
+static bool
+w1_is_struck_off(void *arg)
+{
+    redisReply *reply =
+        redis_server_ask(((struct fixture *)arg)->server, "ZSCORE headgate:{q}:workers w1");
+    bool is_gone = reply->type == REDIS_REPLY_NIL;
+
+    freeReplyObject(reply);
+    return is_gone;
+}
+
+static void
+push(struct fixture *f, const char *payload)
+{
+    redis_server_do(f->server, "RPUSH q %s", payload);
+}
+
+/* The worker's lease ends now. */
+static void
+end_lease(struct fixture *f, const char *worker)
+{
+    redis_server_do(f->server, "ZADD headgate:{q}:workers 1 %s", worker);
+}
+
+/* "w2" reaps "w1", and it is over. */
+static void
+do_reap(struct fixture *f)
+{
+    queue_reap(f->other, "w1");
+    assert_true(loop_until(f->base, w1_is_struck_off, f, LIMIT_MS));
+}
+
+/* ---- setup ---- */
+
+static int
+setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+    struct redis_url url = {0};
+
+    f->server = redis_server_new(NULL);
+    f->base = event_base_new();
+    snprintf(url.path, sizeof(url.path), "%s", f->server->socket);
+    f->route = redis_route_new(f->base, &url, "test", on_state, f);
+    assert_true(loop_until_flag(f->base, &f->is_ready, true, LIMIT_MS));
+    f->queue = new_queue(f, "w1");
+    f->other = new_queue(f, "w2");
+    do_beat(f, f->queue);
+    do_beat(f, f->other);
+    *state = f;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    drop_claims(f);
+    redis_route_free(f->route);
+    queue_free(f->queue);
+    queue_free(f->other);
+    event_base_free(f->base);
+    redis_server_free(f->server);
+    free(f);
+    return 0;
+}
+
+/* ---- what the queue promises ---- */
+
+static void
+a_claim_moves_jobs_from_the_head_into_the_record(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "one");
+    push(f, "two");
+    push(f, "three");
+    do_claim(f, f->queue, 2);
+    assert_int_equal(f->claim_count, 2);
+    assert_string_equal(f->claims[0].payload, "one");
+    assert_string_equal(f->claims[1].payload, "two");
+    assert_int_equal(queue_claims_held(f->queue), 2);
+    assert_redis_int(f, 1, "LLEN q");
+    assert_redis_int(f, 2, "HLEN headgate:{q}:inflight:w1");
+}
+
+static void
+a_worker_without_a_beat_gets_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "ZREM headgate:{q}:workers w1");
+    push(f, "one");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_status, CLAIM_UNREGISTERED);
+    assert_int_equal(f->claim_count, 0);
+    assert_redis_int(f, 1, "LLEN q");
+}
+
+static void
+payloads_are_claimed_byte_for_byte(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "RPUSH q %b", "a\0b\xff\n", (size_t)5);
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claims[0].payload_len, 5);
+    assert_memory_equal(f->claims[0].payload, "a\0b\xff\n", 5);
+}
+
+static void
+the_inbox_of_a_blocking_pop_is_claimed_first(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "later");
+    redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 first");
+    do_claim(f, f->queue, 8);
+    assert_int_equal(f->claim_count, 2);
+    assert_string_equal(f->claims[0].payload, "first");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inbox:w1");
+}
+
+static void
+a_paused_queue_gives_nothing_and_gets_the_inbox_back(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "second");
+    redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 first");
+    redis_server_do(f->server, "SET headgate:{q}:paused 1");
+    do_claim(f, f->queue, 8);
+    assert_int_equal(f->claim_status, CLAIM_PAUSED);
+    assert_int_equal(f->claim_count, 0);
+    assert_redis_int(f, 2, "LLEN q");
+    assert_redis_text(f, "first", "LINDEX q 0");
+}
+
+static void
+a_settled_job_leaves_its_result_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    assert_redis_text(f, "w1 1", "HGET headgate:{q}:owners 42");
+    assert_int_equal(
+        do_settle(f, f->queue, f->claims[0].token, "42", "{\"id\":\"42\"}", "box", NULL),
+        SETTLE_OK);
+    assert_redis_text(f, "{\"id\":\"42\"}", "GET headgate:{q}:result:42");
+    assert_redis_text(f, "{\"id\":\"42\"}", "LINDEX headgate:{q}:reply:42 0");
+    assert_redis_text(f, "{\"id\":\"42\"}", "LINDEX box 0");
+    assert_redis_text(f, "1", "HGET headgate:{q}:stats succeeded");
+    assert_redis_int(f, 0,
+                     "EXISTS headgate:{q}:inflight:w1 headgate:{q}:begun:w1 headgate:{q}:owners");
+    assert_int_equal(queue_claims_held(f->queue), 0);
+}
+
+static void
+a_reply_to_that_is_no_list_does_not_stop_the_result(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "SET box taken");
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", "box", NULL),
+                     SETTLE_OK);
+    assert_redis_text(f, "done", "GET headgate:{q}:result:42");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
+}
+
+static void
+the_first_final_result_of_an_id_wins(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "SET headgate:{q}:result:42 first");
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "second", NULL, NULL),
+                     SETTLE_LATE);
+    assert_redis_text(f, "first", "GET headgate:{q}:result:42");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
+}
+
+static void
+a_job_whose_id_has_its_result_is_not_begun_again(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "SET headgate:{q}:result:42 %s",
+                    "{\"id\":\"42\",\"state\":\"succeeded\"}");
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_DROPPED);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
+    assert_int_equal(queue_claims_held(f->queue), 0);
+}
+
+static void
+a_running_result_is_no_final_one(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "SET headgate:{q}:result:42 %s",
+                    "{\"id\":\"42\",\"state\":\"running\",\"more\":1}");
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL),
+                     SETTLE_OK);
+    assert_redis_text(f, "done", "GET headgate:{q}:result:42");
+}
+
+static void
+the_same_id_runs_once_even_in_two_workers(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "copy");
+    push(f, "copy");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    do_claim(f, f->other, 1);
+    assert_int_equal(do_begin(f, f->other, &f->claims[0], "42"), BEGIN_DROPPED);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w2");
+    assert_redis_text(f, "w1 1", "HGET headgate:{q}:owners 42");
+}
+
+static void
+a_begin_may_be_repeated(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+}
+
+static void
+a_delayed_job_comes_back_with_its_history_when_it_is_due(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "line one\nline two");
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "an id");
+    do_delay(f, &f->claims[0], "an id", 2, 60000);
+    assert_in_range(f->due_in_ms, 59000, 60000);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1 headgate:{q}:owners");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_count, 0);
+    assert_in_range(f->next_due_ms, 1, 60000);
+
+    redis_server_do(f->server, "ZADD headgate:{q}:delayed 1 %s", "an id");
+    do_claim(f, f->other, 1);
+    assert_int_equal(f->claim_count, 1);
+    assert_string_equal(f->claims[0].payload, "line one\nline two");
+    assert_string_equal(f->claims[0].id, "an id");
+    assert_int_equal(f->claims[0].history.attempts, 2);
+    assert_int_equal(f->claims[0].history.since_ms, 7);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:delayed headgate:{q}:delayed:jobs");
+}
+
+static void
+a_copy_of_a_delayed_job_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "42");
+    do_delay(f, &f->claims[0], "42", 1, 60000);
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_DROPPED);
+    assert_redis_int(f, 1, "ZCARD headgate:{q}:delayed");
+}
+
+static void
+a_dead_workers_jobs_go_back_to_the_head_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "one");
+    push(f, "two");
+    push(f, "three");
+    do_claim(f, f->queue, 2);
+    do_begin(f, f->queue, &f->claims[0], "1");
+    end_lease(f, "w1");
+    do_beat(f, f->other);
+    assert_int_equal(f->expired_workers, 1);
+    do_reap(f);
+    do_claim(f, f->other, 8);
+    assert_int_equal(f->claim_count, 3);
+    assert_string_equal(f->claims[0].payload, "one");
+    assert_string_equal(f->claims[1].payload, "two");
+    assert_string_equal(f->claims[2].payload, "three");
+    assert_redis_int(f, 0,
+                     "EXISTS headgate:{q}:inflight:w1 headgate:{q}:begun:w1 headgate:{q}:owners");
+}
+
+static void
+only_jobs_that_were_begun_are_blamed_for_the_death(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "begun");
+    push(f, "claimed");
+    do_claim(f, f->queue, 2);
+    do_begin(f, f->queue, &f->claims[0], "1");
+    end_lease(f, "w1");
+    do_reap(f);
+    do_claim(f, f->other, 2);
+    assert_int_equal(f->claims[0].deaths, 1);
+    assert_int_equal(f->claims[1].deaths, 0);
+}
+
+static void
+a_worker_that_lives_is_not_reaped(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "one");
+    do_claim(f, f->queue, 1);
+    queue_reap(f->other, "w1");
+    do_claim(f, f->other, 8);
+    assert_int_equal(f->claim_count, 0);
+    assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
+}
+
+static void
+a_reaped_worker_can_settle_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct claim stale;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    stale = f->claims[0];
+    do_begin(f, f->queue, &stale, "42");
+    end_lease(f, "w1");
+    do_reap(f);
+    assert_int_equal(do_settle(f, f->queue, stale.token, "42", "stale", NULL, NULL), SETTLE_LOST);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:result:42");
+    assert_redis_int(f, 1, "LLEN q");
+    do_beat(f, f->queue);
+    assert_false(f->was_registered);
+}
+
+static void
+a_leaving_worker_gives_everything_back_unblamed(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{\"id\":\"1\"}");
+    push(f, "{\"id\":\"2\"}");
+    do_claim(f, f->queue, 2);
+    do_begin(f, f->queue, &f->claims[0], "1");
+    redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 zero");
+    queue_leave(f->queue, on_left, f);
+    wait_answer(f);
+    assert_int_equal(f->given_back, 2);
+    assert_redis_int(f, 3, "LLEN q");
+    assert_redis_text(f, "{\"id\":\"1\"}", "LINDEX q 0");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:crashes headgate:{q}:owners");
+    assert_redis_int(f, 1, "ZCARD headgate:{q}:workers");
+}
+
+static void
+a_job_that_had_failed_keeps_its_history_when_it_is_given_back(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "42");
+    do_delay(f, &f->claims[0], "42", 3, 0);
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_leave(f->queue, on_left, f);
+    wait_answer(f);
+    do_claim(f, f->other, 1);
+    assert_int_equal(f->claim_count, 1);
+    assert_int_equal(f->claims[0].history.attempts, 3);
+    assert_string_equal(f->claims[0].id, "42");
+}
+
+static void
+claims_that_memory_does_not_know_are_given_back(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "known");
+    do_claim(f, f->queue, 1);
+    redis_server_do(f->server, "HSET headgate:{q}:inflight:w1 98 older 99 younger");
+    queue_reconcile(f->queue);
+    assert_true(loop_until(f->base, redis_has, f, LIMIT_MS));
+    assert_redis_int(f, 2, "LLEN q");
+    assert_redis_text(f, "older", "LINDEX q 0");
+    assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
+}
+
+static void
+a_cancelled_job_is_begun_only_to_be_settled_so(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "ZADD headgate:{q}:cancelled 5 42");
+    push(f, "{}");
+    do_beat(f, f->queue);
+    do_claim(f, f->queue, 1);
+    redis_server_do(f->server, "ZADD headgate:{q}:cancelled 9999999999999 42");
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_CANCELLED);
+    do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:cancelled");
+}
+
+static void
+dead_letters_are_capped_and_the_oldest_go(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 3; i++) {
+        char letter[16];
+
+        snprintf(letter, sizeof(letter), "letter %d", i);
+        push(f, "bad");
+        do_claim(f, f->queue, 1);
+        assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "", "", NULL, letter),
+                         SETTLE_OK);
+    }
+    assert_redis_int(f, 2, "LLEN headgate:{q}:dead");
+    assert_redis_text(f, "letter 2", "LINDEX headgate:{q}:dead -1");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:result: headgate:{q}:inflight:w1");
+}
+
+/* Redis refuses writes that need memory: nothing may be half done, and nothing lost. */
+static void
+a_step_that_redis_refuses_is_repeated_until_it_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct evbuffer *document = xevbuffer();
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "42");
+    redis_server_do(f->server, "CONFIG SET maxmemory 1");
+    evbuffer_add_printf(document, "done");
+    queue_settle(f->queue, f->claims[0].token,
+                 &(struct settlement){.id = "42", .state = "succeeded", .document = document},
+                 on_settled, f);
+    evbuffer_free(document);
+    assert_false(loop_until_count(f->base, &f->answers, 1, 200));
+    assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
+    redis_server_do(f->server, "CONFIG SET maxmemory 0");
+    wait_answer(f);
+    assert_int_equal(f->settle_status, SETTLE_OK);
+    assert_redis_text(f, "done", "GET headgate:{q}:result:42");
+}
+
+int
+main(void)
+{
+#define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        QUEUE_TEST(a_claim_moves_jobs_from_the_head_into_the_record),
+        QUEUE_TEST(a_worker_without_a_beat_gets_nothing),
+        QUEUE_TEST(payloads_are_claimed_byte_for_byte),
+        QUEUE_TEST(the_inbox_of_a_blocking_pop_is_claimed_first),
+        QUEUE_TEST(a_paused_queue_gives_nothing_and_gets_the_inbox_back),
+        QUEUE_TEST(a_settled_job_leaves_its_result_and_nothing_else),
+        QUEUE_TEST(a_reply_to_that_is_no_list_does_not_stop_the_result),
+        QUEUE_TEST(the_first_final_result_of_an_id_wins),
+        QUEUE_TEST(a_job_whose_id_has_its_result_is_not_begun_again),
+        QUEUE_TEST(a_running_result_is_no_final_one),
+        QUEUE_TEST(the_same_id_runs_once_even_in_two_workers),
+        QUEUE_TEST(a_begin_may_be_repeated),
+        QUEUE_TEST(a_delayed_job_comes_back_with_its_history_when_it_is_due),
+        QUEUE_TEST(a_copy_of_a_delayed_job_is_dropped),
+        QUEUE_TEST(a_dead_workers_jobs_go_back_to_the_head_in_order),
+        QUEUE_TEST(only_jobs_that_were_begun_are_blamed_for_the_death),
+        QUEUE_TEST(a_worker_that_lives_is_not_reaped),
+        QUEUE_TEST(a_reaped_worker_can_settle_nothing),
+        QUEUE_TEST(a_leaving_worker_gives_everything_back_unblamed),
+        QUEUE_TEST(a_job_that_had_failed_keeps_its_history_when_it_is_given_back),
+        QUEUE_TEST(claims_that_memory_does_not_know_are_given_back),
+        QUEUE_TEST(a_cancelled_job_is_begun_only_to_be_settled_so),
+        QUEUE_TEST(dead_letters_are_capped_and_the_oldest_go),
+        QUEUE_TEST(a_step_that_redis_refuses_is_repeated_until_it_is_taken),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,209 @@
+/* The pure parts of common/redis: words, errors, deadlines. */
+#include "common/clock.h"
+#include "common/redis.h"
+#include "common/redis_calls.h"
+#include "common/redis_command.h"
+#include "common/redis_reply.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void
+an_error_of_redis_means_what_its_first_word_says(void **state)
+{
+    static const struct {
+        const char *text;
+        enum error_kind kind;
+    } cases[] = {
+        {"LOADING Redis is loading the dataset in memory", ERROR_TRANSIENT},
+        {"OOM command not allowed when used memory > 'maxmemory'.", ERROR_TRANSIENT},
+        {"MISCONF Errors writing to the AOF file: No space left on device", ERROR_TRANSIENT},
+        {"NOREPLICAS Not enough good replicas to write.", ERROR_TRANSIENT},
+        {"BUSY Redis is busy running a script.", ERROR_TRANSIENT},
+        {"MASTERDOWN Link with MASTER is down", ERROR_TRANSIENT},
+        {"READONLY You can't write against a read only replica.", ERROR_TRANSIENT},
+        {"TRYAGAIN Multiple keys request during rehashing of slot", ERROR_TRANSIENT},
+        {"CLUSTERDOWN Hash slot not served", ERROR_TRANSIENT},
+        {"UNBLOCKED force unblock from blocking operation", ERROR_TRANSIENT},
+        {"NOAUTH Authentication required.", ERROR_REFUSED},
+        {"WRONGPASS invalid username-password pair", ERROR_REFUSED},
+        {"NOPERM this user has no permissions to run the 'get' command", ERROR_REFUSED},
+        {"ERR max number of clients reached", ERROR_UNREACHABLE},
+        {"ERR unknown command", ERROR_INTERNAL},
+        {"WRONGTYPE Operation against a key", ERROR_INTERNAL},
+        {"OOMPH", ERROR_INTERNAL},
+        {"BUSYGROUP Consumer Group name already exists", ERROR_INTERNAL},
+        {"", ERROR_INTERNAL},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error error;
+
+        redis_error_read(cases[i].text, &error);
+        assert_int_equal(error.kind, cases[i].kind);
+        assert_string_equal(error.message, cases[i].text);
+    }
+    (void)state;
+}
+
+static void
+an_error_inside_a_script_means_the_same_as_outside(void **state)
+{
+    const char *wrapped =
+        "ERR Error running script (call to f_6b1bf486c81ceb7edf3c093f4c48582e38c0e"
+        "791): @user_script:1: @user_script: 1: -OOM command not allowed when used "
+        "memory > 'maxmemory'.";
+    struct error error;
+
+    redis_error_read(wrapped, &error);
+    assert_int_equal(error.kind, ERROR_TRANSIENT);
+    assert_true(redis_error_is(wrapped, "OOM"));
+    redis_error_read("ERR Error running script (call to f_0): @user_script:1: nil value", &error);
+    assert_int_equal(error.kind, ERROR_INTERNAL);
+    (void)state;
+}
+
+static void
+a_reply_of_another_type_is_what_the_caller_says(void **state)
+{
+    redisReply seven = {.type = REDIS_REPLY_INTEGER, .integer = 7};
+    char digits[] = "-12", text[] = "12x", empty[] = "", zero[] = "1\0002";
+    redisReply numeric = {.type = REDIS_REPLY_STRING, .str = digits, .len = 3};
+    redisReply word = {.type = REDIS_REPLY_STATUS, .str = text, .len = 3};
+    redisReply blank = {.type = REDIS_REPLY_STRING, .str = empty, .len = 0};
+    redisReply cut = {.type = REDIS_REPLY_STRING, .str = zero, .len = 3};
+    redisReply nil = {.type = REDIS_REPLY_NIL};
+    redisReply *items[] = {&seven, &word};
+    redisReply array = {.type = REDIS_REPLY_ARRAY, .element = items, .elements = 2};
+
+    assert_int_equal(redis_int(&seven, -1), 7);
+    assert_int_equal(redis_int(&numeric, -1), -12);
+    assert_int_equal(redis_int(&word, -1), -1);
+    assert_int_equal(redis_int(&blank, -1), -1);
+    assert_int_equal(redis_int(&cut, -1), -1);
+    assert_int_equal(redis_int(&nil, -1), -1);
+    assert_int_equal(redis_int(NULL, -1), -1);
+    assert_string_equal(redis_str(&word, "?"), "12x");
+    assert_string_equal(redis_str(&seven, "?"), "?");
+    assert_ptr_equal(redis_at(&array, 1), &word);
+    assert_null(redis_at(&array, 2));
+    assert_null(redis_at(&word, 0));
+    assert_null(redis_at(redis_at(NULL, 0), 0));
+    (void)state;
+}
+
+static void
+a_script_is_named_by_its_sha1(void **state)
+{
+    struct redis_script script;
+
+    redis_script_init(&script, "abc", "abc"); /* FIPS 180-2, appendix A.1 */
+    assert_string_equal(script.sha1, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    (void)state;
+}
+
+static void
+an_evalsha_becomes_the_eval_of_the_same_arguments(void **state)
+{
+    struct redis_script script;
+    struct redis_args args = {0};
+    struct redis_command command = {0};
+    struct evbuffer *out = evbuffer_new();
+    const char expected[] = "*4\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$3\r\na\0b\r\n";
+
+    redis_script_init(&script, "one", "return 1");
+    redis_arg_int(&args, 1);
+    redis_arg_bytes(&args, "a\0b", 3);
+    assert_int_equal(redis_command_format(&command, &script, &args, NULL), 0);
+    assert_int_equal(redis_command_put_eval(&command, &script, out, NULL), 0);
+    assert_int_equal(evbuffer_get_length(out), sizeof(expected) - 1);
+    assert_memory_equal(evbuffer_pullup(out, -1), expected, sizeof(expected) - 1);
+    redis_command_release(&command);
+    evbuffer_free(out);
+    (void)state;
+}
+
+static void
+the_longest_list_of_arguments_makes_an_evalsha(void **state)
+{
+    struct redis_script script;
+    struct redis_args args = {0};
+    struct redis_command command = {0};
+
+    redis_script_init(&script, "one", "return 1");
+    for (int i = 0; i < REDIS_ARGS_MAX; i++)
+        redis_arg_int(&args, i);
+    assert_int_equal(redis_command_format(&command, &script, &args, NULL), 0);
+    assert_memory_equal(command.bytes, "*66\r\n$7\r\nEVALSHA", 16);
+    redis_command_release(&command);
+    (void)state;
+}
+
+static void
+a_command_too_large_for_redis_is_refused_before_it_is_made(void **state)
+{
+    struct redis_args args = {0};
+    struct redis_command command = {0};
+    struct error error;
+
+    redis_arg(&args, "SET");
+    redis_arg_bytes(&args, "never read", REDIS_COMMAND_MAX);
+    assert_int_equal(redis_command_format(&command, NULL, &args, &error), -1);
+    assert_int_equal(error.kind, ERROR_TOO_LARGE);
+    (void)state;
+}
+
+static void
+push(struct redis_calls *calls, int64_t deadline_ms)
+{
+    struct redis_call *call = redis_call_new(NULL, NULL, 1);
+
+    call->deadline_ms = deadline_ms;
+    redis_calls_push(calls, call);
+}
+
+static void
+the_next_deadline_is_the_earliest_of_all_open_calls(void **state)
+{
+    struct redis_calls calls = {0};
+    int64_t deadlines[200];
+    unsigned int random = 1;
+
+    for (int i = 0; i < 200; i++) {
+        random = random * 1103515245 + 12345;
+        deadlines[i] = (random >> 16) % 50;
+        push(&calls, deadlines[i]);
+    }
+    for (int first = 0; first < 200; first++) {
+        int64_t earliest = INT64_MAX;
+
+        for (int i = first; i < 200; i++)
+            earliest = deadlines[i] < earliest ? deadlines[i] : earliest;
+        assert_int_equal(redis_calls_due_ms(&calls), earliest);
+        redis_call_drop(redis_calls_pop(&calls));
+    }
+    assert_int_equal(redis_calls_due_ms(&calls), INT64_MAX);
+    assert_null(redis_calls_pop(&calls));
+    (void)state;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_error_of_redis_means_what_its_first_word_says),
+        cmocka_unit_test(an_error_inside_a_script_means_the_same_as_outside),
+        cmocka_unit_test(a_reply_of_another_type_is_what_the_caller_says),
+        cmocka_unit_test(a_script_is_named_by_its_sha1),
+        cmocka_unit_test(an_evalsha_becomes_the_eval_of_the_same_arguments),
+        cmocka_unit_test(the_longest_list_of_arguments_makes_an_evalsha),
+        cmocka_unit_test(a_command_too_large_for_redis_is_refused_before_it_is_made),
+        cmocka_unit_test(the_next_deadline_is_the_earliest_of_all_open_calls),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

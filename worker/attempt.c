@@ -1,0 +1,434 @@
+#include "worker/attempt_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/attempt_metrics.h"
+#include "worker/job/feedback.h"
+#include "worker/job/verdict.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Workers that may die on a job before it is given up. */
+#define DEATHS_MAX 3
+
+static const char *const state_names[] = {
+    [ATTEMPT_NEW] = "new",           [ATTEMPT_BEGINNING] = "beginning",
+    [ATTEMPT_CHOOSING] = "choosing", [ATTEMPT_CALLING] = "calling",
+    [ATTEMPT_SETTLING] = "settling", [ATTEMPT_DELAYING] = "delaying",
+    [ATTEMPT_DONE] = "done",
+};
+
+/* What there is to free, whatever the state. */
+static void
+attempt_free(struct attempt *a)
+{
+    for (int i = 0; a->own_models != NULL && i < a->model_count; i++)
+        model_release(&a->own_models[i]);
+    free(a->own_models);
+    provider_request_release(&a->request);
+    evbuffer_free(a->text);
+    evbuffer_free(a->output);
+    event_free(a->timeout);
+    free(a->order);
+    free(a->calls);
+    job_release(&a->job);
+    free(a->claim.payload);
+    free(a);
+}
+
+/* ---- call ---- */
+
+static const struct provider *
+provider_of(const struct attempt *a, const struct model *model)
+{
+    const struct provider *found = a->context->providers;
+
+    /* There is one: model_init knows the same names. */
+    while (strcmp(found->name, model->provider) != 0)
+        assert(++found < a->context->providers + a->context->provider_count);
+    return found;
+}
+
+static struct call *
+new_call(struct attempt *a)
+{
+    struct call *call = &a->calls[a->call_count++];
+
+    memset(call, 0, sizeof(*call));
+    call->model = a->models[a->order[a->next]].name;
+    call->duration_ms = clock_mono_ms() - a->call_started_ms;
+    return call;
+}
+
+/* For logs: a field without a value is left out. */
+static const char *
+or_none(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
+static void
+tell_call(struct attempt *a, const struct call *call)
+{
+    hints_tell(a->context->hints, call->model, a->order[a->next] == 0, call);
+    attempt_metrics_call(a->context->metrics, call);
+    a->end.was_answered |= call->status != 0 && call->outcome != OUTCOME_AUTH;
+    log_debug("call is over", LOG_STR("job", a->job.id), LOG_STR("model", call->model),
+              LOG_STR("outcome", outcome_name(call->outcome)), LOG_INT("status", call->status),
+              LOG_STR("error", or_none(call->error)), LOG_STR("message", or_none(call->message)),
+              LOG_INT("ms", call->duration_ms), LOG_STR("request_id", or_none(call->request_id)));
+}
+
+/* The answer as the job's type wants it; one that is not is a failed call. */
+static void
+read_output(struct attempt *a, struct call *call)
+{
+    struct feedback_context context = {
+        .model_used = a->models[a->order[a->next]].display,
+        .input_tokens = call->input_tokens,
+        .output_tokens = call->output_tokens,
+        .duration_ms = clock_mono_ms() - a->started_mono_ms,
+    };
+    struct error error = {0};
+    size_t len = evbuffer_get_length(a->text);
+
+    if (feedback_print(&a->job, (const char *)evbuffer_pullup(a->text, -1), len, &context,
+                       a->output, &error) == 0)
+        return;
+    call->outcome = OUTCOME_BAD_OUTPUT;
+    snprintf(call->error, sizeof(call->error), "bad_output");
+    snprintf(call->message, sizeof(call->message), "%s", error.message);
+}
+
+/* A call that we ended ourselves. */
+static void
+abort_call(struct attempt *a, enum outcome outcome, const char *message)
+{
+    struct call *call = new_call(a);
+
+    http_cancel(a->op.http);
+    a->op.http = NULL;
+    call->outcome = outcome;
+    snprintf(call->error, sizeof(call->error), "%s", outcome_name(outcome));
+    snprintf(call->message, sizeof(call->message), "%s", message);
+    tell_call(a, call);
+    attempt_conclude(a);
+}
+
+static void
+on_response(const struct http_response *response, const struct error *error, void *arg)
+{
+    struct attempt *a = arg;
+    const struct provider *provider = provider_of(a, &a->models[a->order[a->next]]);
+    struct call *call = new_call(a);
+
+    a->op.http = NULL;
+    if (provider->read(provider->self, response, error, a->is_second_try, call, a->text)) {
+        log_info("call is repeated: the clock or the credentials were put right",
+                 LOG_STR("job", a->job.id), LOG_STR("model", call->model),
+                 LOG_STR("error", call->error));
+        a->is_second_try = true;
+        a->call_count--;
+        attempt_enter(a, ATTEMPT_CALLING);
+        return;
+    }
+    if (call->outcome == OUTCOME_OK)
+        read_output(a, call);
+    evbuffer_drain(a->text, evbuffer_get_length(a->text));
+    tell_call(a, call);
+    attempt_enter(a, ATTEMPT_CHOOSING);
+}
+
+/* Without credentials there is nothing to send: a call that ended before it began. */
+static void
+fail_to_build(struct attempt *a, const struct error *error)
+{
+    struct call *call = new_call(a);
+
+    call->outcome = OUTCOME_AUTH;
+    snprintf(call->error, sizeof(call->error), "%s", error_kind_name(error->kind));
+    snprintf(call->message, sizeof(call->message), "%s", error->message);
+    tell_call(a, call);
+    attempt_enter(a, ATTEMPT_CHOOSING);
+}
+
+static void
+attempt_call(struct attempt *a)
+{
+    const struct model *model = &a->models[a->order[a->next]];
+    const struct provider *provider = provider_of(a, model);
+    struct error error = {0};
+
+    a->call_started_ms = clock_mono_ms();
+    provider_request_release(&a->request);
+    if (provider->build(provider->self, model->id, &a->job, &a->request, &error) < 0) {
+        fail_to_build(a, &error);
+        return;
+    }
+    a->request.http.total_timeout_ms = a->context->config->call_timeout_ms;
+    a->request.http.max_response_bytes = (size_t)a->context->config->max_response_bytes;
+    a->op.http = http_send(a->context->http, &a->request.http, on_response, a);
+}
+
+/* ---- choose ---- */
+
+static void
+attempt_choose(struct attempt *a)
+{
+    bool is_first = a->call_count == 0;
+
+    if (!is_first && !verdict_wants_next_model(a->calls, a->call_count)) {
+        attempt_conclude(a);
+        return;
+    }
+    if (!is_first)
+        a->next++;
+    if (a->next == a->model_count) {
+        attempt_conclude(a);
+        return;
+    }
+    a->is_second_try = false;
+    attempt_enter(a, ATTEMPT_CALLING);
+}
+
+/* The models in configured order: the job's own, or everybody's. */
+static int
+find_models(struct attempt *a, struct error *err)
+{
+    const struct attempt_context *context = a->context;
+
+    a->models = context->models->models;
+    a->model_count = context->models->count;
+    if (a->job.model_count == 0)
+        return 0;
+    a->own_models = xcalloc((size_t)a->job.model_count, sizeof(*a->own_models));
+    a->models = a->own_models;
+    for (a->model_count = 0; a->model_count < a->job.model_count; a->model_count++)
+        if (model_init(&a->own_models[a->model_count], a->job.models[a->model_count],
+                       context->config->models_are_bedrock, err) < 0)
+            return -1;
+    return 0;
+}
+
+static void
+order_models(struct attempt *a)
+{
+    size_t count = (size_t)a->model_count;
+    struct selection_hint *hints = xcalloc(count, sizeof(*hints));
+
+    for (size_t i = 0; i < count; i++)
+        hints[i] = hints_of(a->context->hints, a->models[i].name);
+    a->order = xcalloc(count, sizeof(*a->order));
+    a->calls = xcalloc(count, sizeof(*a->calls));
+    selection_order(hints, a->model_count, a->order);
+    free(hints);
+}
+
+/* ---- begin ---- */
+
+static void
+on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    struct attempt *a = arg;
+
+    (void)fd;
+    (void)what;
+    a->is_timed_out = true;
+    if (a->state == ATTEMPT_CALLING)
+        abort_call(a, OUTCOME_TIMEOUT, "the job's timeout passed");
+}
+
+static void
+start_calls(struct attempt *a)
+{
+    int64_t timeout_ms =
+        a->job.timeout_ms > 0 ? a->job.timeout_ms : a->context->config->job_timeout_ms;
+    struct timeval timeout = clock_timeval(timeout_ms);
+
+    event_add(a->timeout, &timeout);
+    order_models(a);
+    attempt_enter(a, ATTEMPT_CHOOSING);
+}
+
+static void
+schedule(struct attempt *a)
+{
+    a->delay = (struct delay){.id = a->job.id,
+                              .history = a->claim.history,
+                              .is_absolute = true,
+                              .due_ms = a->job.run_at_ms,
+                              .counter = "scheduled"};
+    attempt_enter(a, ATTEMPT_DELAYING);
+}
+
+static void
+on_begun(enum begin_status status, int64_t now_ms, void *arg)
+{
+    struct attempt *a = arg;
+
+    a->op.step = NULL;
+    a->begun_ms = now_ms;
+    if (status == BEGIN_DROPPED || status == BEGIN_LOST) {
+        bool is_twin = status == BEGIN_DROPPED;
+
+        attempt_metrics_drop(a->context->metrics, queue_name(a->queue),
+                             is_twin ? "duplicate" : "lost");
+        log_info(is_twin ? "job dropped: its id is running or has its result" : "claim was lost",
+                 LOG_STR("job", a->job.id), LOG_STR("queue", queue_name(a->queue)));
+        attempt_release_slot(a);
+        attempt_enter(a, ATTEMPT_DONE);
+    } else if (status == BEGIN_CANCELLED || a->is_cancelled) {
+        attempt_end_job(a, STATE_CANCELLED, "cancelled", "cancelled before it started");
+    } else if (a->job.expires_at_ms != 0 && now_ms >= a->job.expires_at_ms) {
+        attempt_end_job(a, STATE_EXPIRED, "expired", "not started before expires_at");
+    } else if (a->job.run_at_ms > now_ms && a->claim.token != 0) {
+        schedule(a);
+    } else {
+        start_calls(a);
+    }
+}
+
+static void
+attempt_begin(struct attempt *a)
+{
+    struct evbuffer *running = NULL;
+
+    hints_refresh(a->context->hints);
+    if (a->claim.token == 0) { /* at most once: no record to mark */
+        on_begun(BEGIN_RUN, a->started_wall_ms, a);
+        return;
+    }
+    if (a->job.track_started) {
+        running = xevbuffer();
+        a->ending.state = STATE_RUNNING;
+        attempt_put_result(a, running);
+    }
+    a->op.step = queue_begin(a->queue, &a->claim, a->job.id, running, on_begun, a);
+    if (running != NULL)
+        evbuffer_free(running);
+}
+
+/* The whole flow on one page: what starts when each state is entered. Every callback records
+ * what it got and comes back here; nothing else moves an attempt. */
+void
+attempt_enter(struct attempt *a, enum attempt_state next)
+{
+    a->state = next;
+    switch (next) {
+    case ATTEMPT_NEW: break;
+    case ATTEMPT_BEGINNING: attempt_begin(a); break;
+    case ATTEMPT_CHOOSING: attempt_choose(a); break;
+    case ATTEMPT_CALLING: attempt_call(a); break;
+    case ATTEMPT_SETTLING: attempt_settle(a); break;
+    case ATTEMPT_DELAYING: attempt_delay(a); break;
+    case ATTEMPT_DONE:
+        a->context->on_done(a, &a->end, a->context->arg);
+        attempt_free(a);
+        break;
+    }
+}
+
+/* ---- start ---- */
+
+/* Reads the payload. One that killed a worker more often than it may is not read any more: reading
+ * it may be what kills. */
+static int
+read_job(struct attempt *a, struct error *err)
+{
+    struct job_limits limits = {.max_bytes = (size_t)a->context->config->max_job_bytes};
+    char *payload = a->claim.payload;
+
+    a->claim.payload = NULL;
+    if (a->claim.deaths > DEATHS_MAX) {
+        a->job.payload = payload;
+        a->job.payload_len = a->claim.payload_len;
+        return 0;
+    }
+    if (job_init(&a->job, payload, a->claim.payload_len, &limits, err) < 0)
+        return -1;
+    if (!a->job.has_own_id && a->claim.id[0] != '\0')
+        snprintf(a->job.id, sizeof(a->job.id), "%s", a->claim.id);
+    return find_models(a, err);
+}
+
+struct attempt *
+attempt_start(const struct attempt_context *context, struct queue *queue, struct claim *claim)
+{
+    struct attempt *a = xcalloc(1, sizeof(*a));
+
+    a->context = context;
+    a->queue = queue;
+    a->claim = *claim;
+    claim->payload = NULL;
+    a->end = (struct attempt_end){.due_in_ms = -1, .queue = queue};
+    a->text = xevbuffer();
+    a->output = xevbuffer();
+    a->timeout = evtimer_new(context->base, on_timeout, a);
+    a->started_mono_ms = clock_mono_ms();
+    a->started_wall_ms = clock_wall_ms();
+    if (read_job(a, &a->bad_job) < 0)
+        attempt_end_job(a, STATE_FAILED, "bad_job", a->bad_job.message);
+    else if (a->claim.deaths >= DEATHS_MAX)
+        attempt_end_job(a, STATE_FAILED, "crashed", "the workers that ran it died three times");
+    else
+        attempt_enter(a, ATTEMPT_BEGINNING);
+    return a;
+}
+
+void
+attempt_cancel(struct attempt *a)
+{
+    a->is_cancelled = true;
+    if (a->state == ATTEMPT_CALLING)
+        abort_call(a, OUTCOME_CANCELLED, "the job was cancelled");
+}
+
+void
+attempt_abandon(struct attempt *a)
+{
+    switch (a->state) {
+    case ATTEMPT_CALLING: http_cancel(a->op.http); break;
+    case ATTEMPT_BEGINNING:
+    case ATTEMPT_SETTLING:
+    case ATTEMPT_DELAYING: queue_op_cancel(a->op.step); break;
+    case ATTEMPT_NEW:
+    case ATTEMPT_CHOOSING:
+    case ATTEMPT_DONE: break;
+    }
+    queue_forget(a->queue, a->claim.token);
+    attempt_free(a);
+}
+
+const char *
+attempt_job_id(const struct attempt *a)
+{
+    return a->job.id;
+}
+
+bool
+attempt_holds_slot(const struct attempt *a)
+{
+    return !a->slot_is_free;
+}
+
+const struct queue *
+attempt_queue(const struct attempt *a)
+{
+    return a->queue;
+}
+
+const char *
+attempt_state_name(const struct attempt *a)
+{
+    return state_names[a->state];
+}
+
+int64_t
+attempt_age_ms(const struct attempt *a)
+{
+    return clock_mono_ms() - a->started_mono_ms;
+}

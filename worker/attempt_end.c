@@ -1,0 +1,259 @@
+#include "worker/attempt_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/attempt_metrics.h"
+#include "worker/job/verdict.h"
+
+void
+attempt_release_slot(struct attempt *a)
+{
+    if (a->slot_is_free)
+        return;
+    a->slot_is_free = true;
+    event_del(a->timeout);
+    a->context->on_slot_free(a->context->arg);
+}
+
+void
+attempt_end_job(struct attempt *a, enum result_state state, const char *kind, const char *message)
+{
+    a->ending = (struct ending){.state = state, .kind = kind, .message = message};
+    attempt_enter(a, ATTEMPT_SETTLING);
+}
+
+/* ---- settle ---- */
+
+static bool
+has_started(const struct attempt *a)
+{
+    return a->call_count > 0 || a->ending.state == STATE_RUNNING;
+}
+
+static int
+executions(const struct attempt *a)
+{
+    return a->claim.history.attempts + has_started(a);
+}
+
+static const struct model *
+answering_model(const struct attempt *a)
+{
+    return a->ending.state == STATE_SUCCEEDED ? &a->models[a->order[a->next]] : NULL;
+}
+
+void
+attempt_put_result(struct attempt *a, struct evbuffer *out)
+{
+    const struct model *model = answering_model(a);
+
+    result_print(
+        &(struct result){
+            .state = a->ending.state,
+            .job = &a->job,
+            .queue = queue_name(a->queue),
+            .worker = a->context->worker,
+            .attempt = executions(a),
+            .calls = a->calls,
+            .call_count = a->call_count,
+            .model = model == NULL ? NULL : model->name,
+            .is_primary = model != NULL && model == &a->models[0],
+            .output = model == NULL ? NULL : a->output,
+            .error_kind = a->ending.kind,
+            .error_message = a->ending.message,
+            .input_price = model == NULL ? -1 : model->input_price,
+            .output_price = model == NULL ? -1 : model->output_price,
+            .started_at_ms = has_started(a) ? a->started_wall_ms : 0,
+            .finished_at_ms = a->ending.state == STATE_RUNNING ? 0 : clock_wall_ms(),
+        },
+        out);
+}
+
+static void
+put_letter(const struct attempt *a, struct evbuffer *out)
+{
+    dead_letter_print(
+        &(struct dead_letter){
+            .id = a->job.id,
+            .queue = queue_name(a->queue),
+            .kind = a->ending.kind,
+            .message = a->ending.message,
+            .worker = a->context->worker,
+            .attempt = executions(a),
+            .at_ms = clock_wall_ms(),
+            .payload = a->job.payload,
+            .payload_len = a->job.payload_len,
+        },
+        out);
+}
+
+static void
+on_settled(enum settle_status status, void *arg)
+{
+    struct attempt *a = arg;
+    const char *queue = queue_name(a->queue);
+    const char *state = result_state_name(a->ending.state);
+    int64_t duration_ms = clock_mono_ms() - a->started_mono_ms;
+    double waited_s =
+        a->job.enqueued_at > 0 ? (double)a->started_wall_ms / 1000.0 - a->job.enqueued_at : -1;
+
+    a->op.step = NULL;
+    if (status == SETTLE_OK) {
+        attempt_metrics_job(a->context->metrics, queue, state, (double)duration_ms / 1000.0,
+                            waited_s);
+        log_info("job is final", LOG_STR("job", a->job.id), LOG_STR("queue", queue),
+                 LOG_STR("state", state), LOG_INT("attempt", executions(a)),
+                 LOG_INT("calls", a->call_count), LOG_INT("ms", duration_ms),
+                 LOG_STR("kind", a->ending.kind), LOG_STR("error", a->ending.message));
+    } else {
+        attempt_metrics_drop(a->context->metrics, queue,
+                             status == SETTLE_LATE ? "duplicate" : "lost");
+        log_warn(status == SETTLE_LATE ? "result dropped: the job has its result already"
+                                       : "result dropped: the claim was lost to another worker",
+                 LOG_STR("job", a->job.id), LOG_STR("queue", queue));
+    }
+    attempt_enter(a, ATTEMPT_DONE);
+}
+
+void
+attempt_settle(struct attempt *a)
+{
+    struct evbuffer *document = xevbuffer(), *letter = NULL;
+
+    attempt_release_slot(a);
+    attempt_put_result(a, document);
+    if (a->ending.state == STATE_FAILED) {
+        letter = xevbuffer();
+        put_letter(a, letter);
+    }
+    a->op.step = queue_settle(a->queue, a->claim.token,
+                              &(struct settlement){
+                                  .id = a->job.id,
+                                  .state = result_state_name(a->ending.state),
+                                  .document = document,
+                                  .reply_to = a->job.reply_to,
+                                  .letter = letter,
+                              },
+                              on_settled, a);
+    evbuffer_free(document);
+    if (letter != NULL)
+        evbuffer_free(letter);
+}
+
+/* ---- delay ---- */
+
+static void
+on_delayed(int64_t due_in_ms, void *arg)
+{
+    struct attempt *a = arg;
+
+    a->op.step = NULL;
+    a->end.due_in_ms = due_in_ms;
+    if (due_in_ms >= 0)
+        attempt_metrics_delay(a->context->metrics, queue_name(a->queue), a->delay.counter);
+    attempt_enter(a, ATTEMPT_DONE);
+}
+
+void
+attempt_delay(struct attempt *a)
+{
+    attempt_release_slot(a);
+    a->op.step = queue_delay(a->queue, a->claim.token, &a->delay, on_delayed, a);
+}
+
+/* An expiry is told when it comes, not when the job would have been due. */
+static int64_t
+not_beyond_expiry(const struct attempt *a, int64_t delay_ms)
+{
+    int64_t left_ms = a->job.expires_at_ms - a->begun_ms - (clock_mono_ms() - a->started_mono_ms);
+
+    if (a->job.expires_at_ms == 0 || delay_ms < left_ms)
+        return delay_ms;
+    return left_ms > 0 ? left_ms : 0;
+}
+
+static void
+delay_for(struct attempt *a, const struct verdict *verdict)
+{
+    struct history history = a->claim.history;
+    bool is_wait = verdict->action == VERDICT_WAIT;
+    int64_t delay_ms =
+        not_beyond_expiry(a, clock_jitter(verdict->delay_low_ms, verdict->delay_high_ms));
+
+    if (is_wait) {
+        history.waits++;
+        if (history.since_ms == 0)
+            history.since_ms = a->begun_ms;
+    } else {
+        history = (struct history){.attempts = history.attempts + 1};
+    }
+    a->delay = (struct delay){.id = a->job.id,
+                              .history = history,
+                              .due_ms = delay_ms,
+                              .counter = is_wait ? "waited" : "retried"};
+    log_info(is_wait ? "job waits for a model" : "job will be retried", LOG_STR("job", a->job.id),
+             LOG_STR("queue", queue_name(a->queue)), LOG_STR("kind", verdict->kind),
+             LOG_INT("attempts", history.attempts), LOG_INT("delay_ms", delay_ms),
+             LOG_STR("error", verdict->blame == NULL ? "" : verdict->blame->message));
+    attempt_enter(a, ATTEMPT_DELAYING);
+}
+
+/* ---- verdict ---- */
+
+static struct verdict
+judge(const struct attempt *a)
+{
+    const struct config *config = a->context->config;
+    const struct history *history = &a->claim.history;
+
+    return verdict_decide(&(struct verdict_facts){
+        .calls = a->calls,
+        .call_count = a->call_count,
+        .is_cancelled = a->is_cancelled,
+        .is_timed_out = a->is_timed_out,
+        .has_own_models = a->own_models != NULL,
+        .attempts_spent = history->attempts,
+        .max_attempts = a->job.max_attempts > 0 ? a->job.max_attempts : config->max_attempts,
+        .waits = history->waits,
+        .waited_ms = history->since_ms == 0 ? 0 : a->begun_ms - history->since_ms,
+        .max_wait_ms = config->max_wait_ms,
+        .retry_base_ms = config->retry_base_ms,
+        .retry_cap_ms = config->retry_cap_ms,
+    });
+}
+
+static const char *
+explain(const struct attempt *a, const struct verdict *verdict)
+{
+    if (a->is_timed_out)
+        return "the job's timeout passed";
+    if (verdict->blame == NULL)
+        return "no model could be called";
+    return verdict->blame->message[0] != '\0' ? verdict->blame->message : verdict->blame->error;
+}
+
+void
+attempt_conclude(struct attempt *a)
+{
+    struct verdict verdict = judge(a);
+
+    a->end.provider_is_out = verdict.provider_is_out;
+    a->end.kind = verdict.kind;
+    a->end.reason = verdict.blame == NULL ? "" : verdict.blame->message;
+    switch (verdict.action) {
+    case VERDICT_SUCCEED: attempt_end_job(a, STATE_SUCCEEDED, NULL, NULL); return;
+    case VERDICT_CANCEL:
+        attempt_end_job(a, STATE_CANCELLED, "cancelled", "cancelled while it ran");
+        return;
+    case VERDICT_FAIL: break;
+    case VERDICT_RETRY:
+    case VERDICT_WAIT:
+        if (a->claim.token != 0) {
+            delay_for(a, &verdict);
+            return;
+        }
+        break; /* at most once: there is no record to come back from */
+    }
+    attempt_end_job(a, STATE_FAILED, verdict.kind, explain(a, &verdict));
+}

@@ -1,0 +1,80 @@
+/*
+ * attempt_internal.h - what attempt.c (begin, choose, call) and attempt_end.c (verdict, settle,
+ * delay) share. Nobody else includes it.
+ */
+#ifndef WORKER_ATTEMPT_INTERNAL_H
+#define WORKER_ATTEMPT_INTERNAL_H
+
+#include "worker/attempt.h"
+#include "worker/job/result.h"
+
+enum attempt_state {
+    ATTEMPT_NEW,
+    ATTEMPT_BEGINNING, /* Redis is asked whether the job is ours to run */
+    ATTEMPT_CHOOSING,  /* the next model of this job's order, or the verdict */
+    ATTEMPT_CALLING,
+    ATTEMPT_SETTLING, /* Redis is told the end */
+    ATTEMPT_DELAYING, /* Redis is told to keep it for later */
+    ATTEMPT_DONE,
+};
+
+/* How the job ends, if this execution ends it. */
+struct ending {
+    enum result_state state;
+    const char *kind;    /* NULL when it succeeded */
+    const char *message; /* for people; borrowed from the attempt */
+};
+
+struct attempt {
+    enum attempt_state state;
+    const struct attempt_context *context; /* borrowed */
+    struct queue *queue;                   /* borrowed */
+    struct claim claim;                    /* its payload went into job */
+    struct job job;                        /* owned */
+    bool is_cancelled;
+    bool is_timed_out;
+    bool slot_is_free;
+
+    struct model *own_models;   /* the job's own; owned; NULL: the configured ones */
+    const struct model *models; /* [0] is the primary; borrowed or own_models */
+    int model_count;
+    int *order;         /* indices into models, as they are tried; owned */
+    int next;           /* in order */
+    bool is_second_try; /* of the same model */
+    struct call *calls; /* owned */
+    int call_count;
+    struct provider_request request;
+    struct evbuffer *text;   /* the model's answer */
+    struct evbuffer *output; /* the `result` object */
+    struct ending ending;
+    struct delay delay;
+    struct error bad_job;
+
+    int64_t started_mono_ms;
+    int64_t started_wall_ms;
+    int64_t begun_ms; /* Redis' clock at begin */
+    int64_t call_started_ms;
+    struct event *timeout; /* of this execution */
+    union {
+        struct queue_op *step;
+        struct http_call *http;
+    } op; /* in flight, named by state */
+    struct attempt_end end;
+};
+
+/* The one way from state to state: starts what the next one does. */
+void attempt_enter(struct attempt *a, enum attempt_state next);
+
+/* attempt_end.c: what these states do, and the ways into them. */
+void attempt_settle(struct attempt *a);
+void attempt_delay(struct attempt *a);
+/* All calls are over: the verdict decides between settling and delaying. */
+void attempt_conclude(struct attempt *a);
+void attempt_end_job(struct attempt *a, enum result_state state, const char *kind,
+                     const char *message);
+/* The calls are over; another job may start. */
+void attempt_release_slot(struct attempt *a);
+/* Appends the result document as the attempt stands. */
+void attempt_put_result(struct attempt *a, struct evbuffer *out);
+
+#endif

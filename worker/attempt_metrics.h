@@ -1,0 +1,22 @@
+/*
+ * attempt_metrics.h - what /metrics says of jobs and calls of this worker.
+ */
+#ifndef WORKER_ATTEMPT_METRICS_H
+#define WORKER_ATTEMPT_METRICS_H
+
+#include "common/metrics.h"
+#include "worker/job/call.h"
+
+#include <stdint.h>
+
+/* One call to a model is over. */
+void attempt_metrics_call(struct metrics *metrics, const struct call *call);
+/* A job is final. `waited_s` < 0: unknown (no enqueued_at). */
+void attempt_metrics_job(struct metrics *metrics, const char *queue, const char *state,
+                         double duration_s, double waited_s);
+/* A job went back to wait: "retried", "waited" or "scheduled". */
+void attempt_metrics_delay(struct metrics *metrics, const char *queue, const char *why);
+/* A claim was dropped: "duplicate", "lost". */
+void attempt_metrics_drop(struct metrics *metrics, const char *queue, const char *why);
+
+#endif

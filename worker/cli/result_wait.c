@@ -1,0 +1,125 @@
+#include "worker/cli/result_wait.h"
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "worker/cli/verb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_MS 100
+
+/* ---- showing ---- */
+
+static void
+print_tree(struct json_slice value)
+{
+    cJSON *tree = json_tree(value);
+    char *text = tree != NULL ? cJSON_Print(tree) : NULL;
+
+    puts(text != NULL ? text : "can't show it; try --json");
+    cJSON_free(text);
+    cJSON_Delete(tree);
+}
+
+static void
+print_output(struct json_slice output)
+{
+    size_t len = 0;
+    char *response = json_string(json_get(output, "response"), &len);
+
+    if (response != NULL)
+        print_text(response, len);
+    else
+        print_tree(output);
+    free(response);
+}
+
+static void
+print_failure(const struct found_job *found, struct json_slice error)
+{
+    char *kind = json_string(json_get(error, "kind"), NULL);
+    char *message = json_string(json_get(error, "message"), NULL);
+
+    /* An expired or cancelled one has its state as its kind. */
+    if (kind == NULL || strcmp(kind, result_state_name(found->state)) == 0)
+        printf("%s", result_state_name(found->state));
+    else
+        printf("%s: %s", result_state_name(found->state), kind);
+    printf(": %s\n", message != NULL ? message : "its result does not say why");
+    free(kind);
+    free(message);
+}
+
+static int
+show_final(const struct found_job *found, bool json)
+{
+    struct job_view view = job_view_of(found->document, found->document_len);
+
+    if (json)
+        printf("%.*s\n", (int)found->document_len, found->document);
+    else if (view.state == STATE_SUCCEEDED)
+        print_output(json_get(view.root, "result"));
+    else
+        print_failure(found, json_get(view.root, "error"));
+    return view.state == STATE_SUCCEEDED ? CLI_OK : CLI_FAILED;
+}
+
+static int
+show_unfinished(const char *id, enum standing standing, bool json)
+{
+    static const char *const states[] = {
+        [STANDING_WAITING] = "pending",
+        [STANDING_CANCELLED] = "cancelling",
+        [STANDING_DELAYED] = "delayed",
+        [STANDING_RUNNING] = "running",
+    };
+    struct evbuffer *out = xevbuffer();
+
+    if (json) {
+        evbuffer_add_printf(out, "{\"id\":");
+        json_put_string(out, id, strlen(id));
+        evbuffer_add_printf(out, ",\"state\":\"%s\"}", states[standing]);
+    } else {
+        evbuffer_add_printf(out, "%s", states[standing]);
+    }
+    print_line(out);
+    return CLI_TIMEOUT;
+}
+
+int
+result_show(struct session *session, const char *id, bool json)
+{
+    struct found_job found;
+    int exit_code = session_find_job(session, id, &found);
+
+    if (exit_code != CLI_OK)
+        return exit_code;
+    exit_code = found.standing == STANDING_FINAL ? show_final(&found, json)
+                                                 : show_unfinished(id, found.standing, json);
+    found_job_release(&found);
+    return exit_code;
+}
+
+int
+result_wait(struct session *session, const char *id, int64_t until_ms, bool json)
+{
+    for (;;) {
+        struct found_job found;
+        int exit_code = session_find_job(session, id, &found);
+
+        if (exit_code != CLI_OK)
+            return exit_code;
+        if (found.standing == STANDING_FINAL) {
+            exit_code = show_final(&found, json);
+            found_job_release(&found);
+            return exit_code;
+        }
+        if (clock_mono_ms() >= until_ms) {
+            fprintf(stderr, "headgate: %s is not final in time\n", id);
+            return CLI_TIMEOUT;
+        }
+        session_sleep(session, POLL_MS);
+    }
+}

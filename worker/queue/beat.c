@@ -1,0 +1,132 @@
+#include "worker/queue/beat.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+
+#include <stdlib.h>
+
+#define BEATS_PER_LEASE 4
+#define REPEAT_MS       200
+/* Cancels are asked for again by this much, so that none falls between two beats. */
+#define OVERLAP_MS 1000
+
+struct beat {
+    struct beat_options options;
+    struct event *timer;
+    bool is_open; /* a beat is under way */
+    bool has_beaten;
+    int64_t sent_ms; /* monotonic */
+    int64_t alive_until_ms;
+    int64_t cancels_since_ms; /* Redis' clock */
+    int64_t last_held; /* claims held in memory when the last beat found more on record; -1: it did
+                          not */
+};
+
+static void
+beat_again_in(struct beat *beat, int64_t ms)
+{
+    struct timeval wait = clock_timeval(ms);
+
+    event_add(beat->timer, &wait);
+}
+
+static void
+reap_expired(const struct beat *beat, const redisReply *workers)
+{
+    for (size_t i = 0; workers != NULL && i < workers->elements; i++)
+        queue_reap(beat->options.queue, redis_str(redis_at(workers, i), ""));
+}
+
+static void
+tell_cancels(const struct beat *beat, const redisReply *ids)
+{
+    for (size_t i = 0; ids != NULL && i < ids->elements; i++)
+        beat->options.on_cancel(beat->options.queue, redis_str(redis_at(ids, i), ""),
+                                beat->options.arg);
+}
+
+/* One beat may overtake what is just being settled; two in a row may not. */
+static void
+compare_record(struct beat *beat, int64_t on_record)
+{
+    int64_t held = queue_claims_held(beat->options.queue);
+    bool has_more = on_record > held;
+
+    if (has_more && beat->last_held >= 0)
+        queue_reconcile(beat->options.queue);
+    beat->last_held = has_more ? held : -1;
+}
+
+static void
+on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
+{
+    struct beat *beat = arg;
+    const struct beat_options *options = &beat->options;
+
+    beat->is_open = false;
+    if (error != NULL) {
+        beat_again_in(beat, REPEAT_MS);
+        return;
+    }
+    beat_again_in(beat, options->lease_ms / BEATS_PER_LEASE);
+    beat->alive_until_ms = beat->sent_ms + options->lease_ms;
+    beat->cancels_since_ms = reply->now_ms - OVERLAP_MS;
+    if (!reply->was_registered && beat->has_beaten) {
+        log_warn("lease lost: this worker's jobs went to others",
+                 LOG_STR("queue", queue_name(options->queue)),
+                 LOG_INT("claims", queue_claims_held(options->queue)));
+        options->on_lease_lost(options->queue, options->arg);
+    }
+    beat->has_beaten = true;
+    compare_record(beat, reply->claims_on_record);
+    reap_expired(beat, reply->expired);
+    tell_cancels(beat, reply->cancelled);
+    options->on_news(options->queue, reply->is_paused, reply->inbox_len > 0, reply->next_due_ms,
+                     options->arg);
+}
+
+void
+beat_now(struct beat *beat)
+{
+    if (beat->is_open)
+        return;
+    beat->is_open = true;
+    beat->sent_ms = clock_mono_ms();
+    queue_beat(beat->options.queue, beat->cancels_since_ms, on_beat, beat);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    beat_now(arg);
+}
+
+struct beat *
+beat_new(const struct beat_options *options)
+{
+    struct beat *beat = xcalloc(1, sizeof(*beat));
+
+    beat->options = *options;
+    beat->timer = evtimer_new(options->base, on_timer, beat);
+    beat->last_held = -1;
+    beat_now(beat);
+    return beat;
+}
+
+void
+beat_free(struct beat *beat)
+{
+    if (beat == NULL)
+        return;
+    event_free(beat->timer);
+    free(beat);
+}
+
+bool
+beat_is_alive(const struct beat *beat)
+{
+    return clock_mono_ms() < beat->alive_until_ms;
+}

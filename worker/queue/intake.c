@@ -1,0 +1,505 @@
+#include "worker/queue/intake.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+
+#include <stdlib.h>
+
+/* One claim brings at most this many: more does not pay (docs/performance.md). */
+#define BATCH_MAX 64
+/* After a failed claim or pop, while Redis is still there. */
+#define REPEAT_MS         100
+#define COMPLAIN_EVERY_MS 10000
+
+/* A queue, as the intake sees it. */
+struct source {
+    struct intake *intake;
+    struct queue *queue; /* borrowed */
+    int weight;
+    double served;
+    struct redis *pop; /* blocking connection; owned; NULL at most once */
+    struct event *due; /* the next delayed job */
+    bool may_have_jobs;
+    bool has_inbox; /* a pop has brought a job that is not claimed yet */
+    bool is_paused;
+    bool is_waiting; /* a blocking pop is under way */
+    int64_t silent_until_ms;
+    int64_t shut_until_ms; /* monotonic; after a claim that failed, so that others have their turn */
+};
+
+struct intake {
+    struct intake_options options;
+    struct source *sources;
+    int count;
+    struct redis *pop; /* at most once: one pop for all queues; owned */
+    bool is_popping;
+    bool is_quiet;
+    bool is_claiming; /* one claim is under way */
+    int asked;        /* for how many */
+    struct event *turn;
+    struct event *repeat;
+};
+
+void
+intake_kick(struct intake *intake)
+{
+    event_active(intake->turn, EV_TIMEOUT, 0);
+}
+
+static void
+repeat_soon(struct intake *intake)
+{
+    struct timeval wait = clock_timeval(REPEAT_MS + 1);
+
+    event_add(intake->repeat, &wait);
+}
+
+/* ---- the choice ---- */
+
+static int
+least_served(const struct intake_choice *queues, int count, int *total_weight)
+{
+    int best = -1;
+
+    *total_weight = 0;
+    for (int i = 0; i < count; i++) {
+        if (!queues[i].is_ready)
+            continue;
+        *total_weight += queues[i].weight;
+        if (best < 0 || queues[i].served < queues[best].served)
+            best = i;
+    }
+    return best;
+}
+
+int
+intake_choose(const struct intake_choice *queues, int count, int room, int *batch)
+{
+    int total_weight, best;
+
+    *batch = room < BATCH_MAX ? room : BATCH_MAX;
+    for (int i = 0; i < count; i++)
+        if (queues[i].is_ready && queues[i].weight == 0)
+            return i;
+    best = least_served(queues, count, &total_weight);
+    if (best >= 0 && queues[best].weight < total_weight) {
+        int share = (room * queues[best].weight + total_weight - 1) / total_weight;
+
+        *batch = share < *batch ? share : *batch;
+    }
+    return best;
+}
+
+/* ---- claims ---- */
+
+static bool
+is_open(const struct source *source)
+{
+    const struct intake_options *options = &source->intake->options;
+
+    return !source->is_paused && !source->intake->is_quiet &&
+           clock_mono_ms() >= source->shut_until_ms &&
+           options->may_claim(source->queue, options->arg);
+}
+
+/* A queue that was idle does not save up a share for later. */
+static void
+forgive_idleness(struct source *source)
+{
+    const struct intake *intake = source->intake;
+    double least = source->served;
+    bool found = false;
+
+    for (int i = 0; i < intake->count; i++) {
+        const struct source *other = &intake->sources[i];
+
+        if (other == source || !other->may_have_jobs || other->weight == 0)
+            continue;
+        if (!found || other->served < least)
+            least = other->served;
+        found = true;
+    }
+    if (found && least > source->served)
+        source->served = least;
+}
+
+static void
+may_have_jobs(struct source *source)
+{
+    if (!source->may_have_jobs && source->weight > 0)
+        forgive_idleness(source);
+    source->may_have_jobs = true;
+    intake_kick(source->intake);
+}
+
+static void
+take_claims(struct source *source, struct claim *claims, int count)
+{
+    const struct intake_options *options = &source->intake->options;
+
+    if (source->weight > 0)
+        source->served += (double)count / source->weight;
+    for (int i = 0; i < count; i++)
+        options->on_claim(source->queue, &claims[i], options->arg);
+}
+
+static void
+arm_due(struct source *source, int64_t due_in_ms)
+{
+    /* One ms late rather than early: early finds nothing. */
+    struct timeval wait = clock_timeval(due_in_ms + 1), left;
+
+    if (event_pending(source->due, EV_TIMEOUT, &left)) {
+        struct timeval now, until;
+
+        evutil_gettimeofday(&now, NULL);
+        evutil_timeradd(&now, &wait, &until);
+        if (evutil_timercmp(&left, &until, <))
+            return;
+    }
+    event_add(source->due, &wait);
+}
+
+/* Redis away is told once, by the connection. This is what it says of this queue alone: no list, no
+ * right to it. */
+static void
+complain(struct source *source, const struct error *error)
+{
+    int64_t now = clock_mono_ms();
+    bool is_ours = error->kind == ERROR_REFUSED || error->kind == ERROR_INTERNAL;
+
+    if (!is_ours || now < source->silent_until_ms)
+        return;
+    source->silent_until_ms = now + COMPLAIN_EVERY_MS;
+    log_error("no jobs can be taken from this queue", LOG_STR("queue", queue_name(source->queue)),
+              LOG_STR("error", error->message));
+}
+
+static void
+on_claims(enum claim_status status, struct claim *claims, int count, int64_t next_due_ms,
+          const struct error *error, void *arg)
+{
+    struct source *source = arg;
+    struct intake *intake = source->intake;
+
+    intake->is_claiming = false;
+    if (error != NULL) {
+        complain(source, error);
+        source->shut_until_ms = clock_mono_ms() + REPEAT_MS;
+        repeat_soon(intake);
+        intake_kick(intake);
+        return;
+    }
+    source->has_inbox = false;
+    /* Fewer than asked for means the queue is empty, unless they were large. */
+    if (intake->asked > 0 &&
+        (count == 0 || (count < intake->asked && claims[0].payload_len < 65536)))
+        source->may_have_jobs = false;
+    if (status == CLAIM_PAUSED)
+        source->is_paused = true;
+    if (status == CLAIM_UNREGISTERED) {
+        source->may_have_jobs = true;
+        intake->options.on_unregistered(source->queue, intake->options.arg);
+    }
+    if (next_due_ms >= 0)
+        arm_due(source, next_due_ms);
+    take_claims(source, claims, count);
+    if (status != CLAIM_UNREGISTERED)
+        intake_kick(intake);
+}
+
+static void
+claim(struct source *source, int max)
+{
+    struct intake *intake = source->intake;
+
+    intake->is_claiming = true;
+    intake->asked = max;
+    queue_claim(source->queue, max, on_claims, source);
+}
+
+/* A job that a pop brought when no slot is left, or none may start, goes back to the head. */
+static bool
+give_back_inbox(struct intake *intake, int room)
+{
+    for (int i = 0; i < intake->count; i++) {
+        struct source *source = &intake->sources[i];
+
+        if (!source->has_inbox || (room > 0 && is_open(source)))
+            continue;
+        claim(source, 0);
+        return true;
+    }
+    return false;
+}
+
+static void
+claim_next(struct intake *intake, int room)
+{
+    struct intake_choice choices[CONFIG_QUEUES_MAX];
+    int batch, chosen;
+
+    if (intake->is_claiming || give_back_inbox(intake, room) || room <= 0)
+        return;
+    for (int i = 0; i < intake->count; i++)
+        choices[i] = (struct intake_choice){
+            .weight = intake->sources[i].weight,
+            .is_ready = intake->sources[i].may_have_jobs && is_open(&intake->sources[i]),
+            .served = intake->sources[i].served,
+        };
+    chosen = intake_choose(choices, intake->count, room, &batch);
+    if (chosen >= 0)
+        claim(&intake->sources[chosen], batch);
+}
+
+/* ---- waiting ---- */
+
+static void
+on_waited(bool has_come, const struct error *error, void *arg)
+{
+    struct source *source = arg;
+
+    source->is_waiting = false;
+    if (error != NULL) {
+        /* The pop may have brought a job all the same: the next claim finds it in the inbox. */
+        source->may_have_jobs = true;
+        source->has_inbox = true;
+        source->shut_until_ms = clock_mono_ms() + REPEAT_MS;
+        repeat_soon(source->intake);
+        return;
+    }
+    if (has_come) {
+        source->has_inbox = true;
+        may_have_jobs(source);
+    }
+    intake_kick(source->intake);
+}
+
+static void
+wait_for_jobs(struct intake *intake, int room)
+{
+    for (int i = 0; i < intake->count && room > 0; i++) {
+        struct source *source = &intake->sources[i];
+
+        if (source->may_have_jobs || source->is_waiting || !is_open(source) ||
+            !redis_is_ready(source->pop))
+            continue;
+        source->is_waiting = true;
+        queue_wait(source->queue, source->pop, intake->options.block_ms, on_waited, source);
+    }
+}
+
+/* ---- at most once ---- */
+
+static void
+on_popped(struct queue *queue, struct claim *claim, const struct error *error, void *arg)
+{
+    struct intake *intake = arg;
+
+    intake->is_popping = false;
+    if (error != NULL) {
+        repeat_soon(intake);
+        return;
+    }
+    if (claim != NULL) {
+        for (int i = 0; i < intake->count; i++)
+            if (intake->sources[i].queue == queue)
+                take_claims(&intake->sources[i], claim, 1);
+    }
+    intake_kick(intake);
+}
+
+/* Strict queues in their order, then the others, the least served first. */
+static int
+by_turn(const void *a, const void *b)
+{
+    const struct source *left = *(const struct source *const *)a;
+    const struct source *right = *(const struct source *const *)b;
+
+    if (left->weight == 0 || right->weight == 0) {
+        if (left->weight == 0 && right->weight == 0)
+            return left < right ? -1 : 1;
+        return left->weight == 0 ? -1 : 1;
+    }
+    return left->served < right->served ? -1 : left->served > right->served;
+}
+
+static void
+pop_next(struct intake *intake, int room)
+{
+    struct source *open[CONFIG_QUEUES_MAX];
+    struct queue *queues[CONFIG_QUEUES_MAX];
+    int count = 0;
+
+    if (intake->is_popping || room <= 0 || !redis_is_ready(intake->pop))
+        return;
+    for (int i = 0; i < intake->count; i++)
+        if (is_open(&intake->sources[i]))
+            open[count++] = &intake->sources[i];
+    if (count == 0)
+        return;
+    qsort(open, (size_t)count, sizeof(open[0]), by_turn);
+    for (int i = 0; i < count; i++)
+        queues[i] = open[i]->queue;
+    intake->is_popping = true;
+    queue_pop(queues, count, intake->pop, intake->options.block_ms, on_popped, intake);
+}
+
+/* ---- the policy, once per turn ---- */
+
+static void
+on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct intake *intake = arg;
+    int room = intake->options.room(intake->options.arg);
+
+    (void)fd;
+    (void)what;
+    if (intake->pop != NULL) {
+        pop_next(intake, room);
+        return;
+    }
+    claim_next(intake, room);
+    wait_for_jobs(intake, room);
+}
+
+static void
+on_due(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    may_have_jobs(arg);
+}
+
+static void
+on_pop_state(bool is_ready, const struct error *why, void *arg)
+{
+    (void)why;
+    if (is_ready)
+        intake_kick(arg);
+}
+
+/* ---- news ---- */
+
+static struct source *
+source_of(struct intake *intake, const struct queue *queue)
+{
+    struct source *source = intake->sources;
+
+    while (source->queue != queue)
+        source++;
+    return source;
+}
+
+/* Ends the blocking pop, so that it takes no more jobs. What it brought meanwhile goes back. */
+static void
+stop_waiting(struct source *source)
+{
+    if (source->pop == NULL)
+        return;
+    source->has_inbox = true;
+    if (source->is_waiting)
+        redis_reconnect(source->pop);
+    intake_kick(source->intake);
+}
+
+void
+intake_set_paused(struct intake *intake, struct queue *queue, bool is_paused)
+{
+    struct source *source = source_of(intake, queue);
+
+    if (source->is_paused == is_paused)
+        return;
+    source->is_paused = is_paused;
+    log_info(is_paused ? "queue is paused" : "queue goes on", LOG_STR("queue", queue_name(queue)));
+    if (is_paused)
+        stop_waiting(source);
+    else
+        may_have_jobs(source);
+}
+
+void
+intake_set_quiet(struct intake *intake, bool is_quiet)
+{
+    intake->is_quiet = is_quiet;
+    if (is_quiet && intake->pop != NULL && intake->is_popping)
+        redis_reconnect(intake->pop);
+    for (int i = 0; is_quiet && i < intake->count; i++)
+        stop_waiting(&intake->sources[i]);
+    if (!is_quiet)
+        intake_look_everywhere(intake);
+}
+
+void
+intake_set_inbox(struct intake *intake, struct queue *queue)
+{
+    struct source *source = source_of(intake, queue);
+
+    source->has_inbox = true;
+    may_have_jobs(source);
+}
+
+void
+intake_set_due(struct intake *intake, struct queue *queue, int64_t due_in_ms)
+{
+    arm_due(source_of(intake, queue), due_in_ms);
+}
+
+void
+intake_look_everywhere(struct intake *intake)
+{
+    for (int i = 0; i < intake->count; i++)
+        may_have_jobs(&intake->sources[i]);
+}
+
+/* ---- life ---- */
+
+static void
+source_init(struct source *source, struct intake *intake, int index)
+{
+    const struct intake_options *options = &intake->options;
+
+    source->intake = intake;
+    source->queue = options->queues[index];
+    source->weight = options->config->queues[index].weight;
+    source->may_have_jobs = true;
+    source->due = evtimer_new(options->base, on_due, source);
+    if (options->config->delivery == DELIVERY_AT_LEAST_ONCE)
+        source->pop = redis_route_dedicated(options->route, queue_name(source->queue), "pop",
+                                            on_pop_state, NULL, intake);
+}
+
+struct intake *
+intake_new(const struct intake_options *options)
+{
+    struct intake *intake = xcalloc(1, sizeof(*intake));
+
+    intake->options = *options;
+    intake->count = options->config->queue_count;
+    intake->sources = xcalloc((size_t)intake->count, sizeof(*intake->sources));
+    intake->turn = event_new(options->base, -1, 0, on_turn, intake);
+    intake->repeat = evtimer_new(options->base, on_turn, intake);
+    for (int i = 0; i < intake->count; i++)
+        source_init(&intake->sources[i], intake, i);
+    if (options->config->delivery == DELIVERY_AT_MOST_ONCE)
+        intake->pop = redis_route_dedicated(options->route, queue_name(options->queues[0]), "pop",
+                                            on_pop_state, NULL, intake);
+    return intake;
+}
+
+void
+intake_free(struct intake *intake)
+{
+    if (intake == NULL)
+        return;
+    for (int i = 0; i < intake->count; i++) {
+        event_free(intake->sources[i].due);
+        redis_free(intake->sources[i].pop);
+    }
+    redis_free(intake->pop);
+    event_free(intake->turn);
+    event_free(intake->repeat);
+    free(intake->sources);
+    free(intake);
+}

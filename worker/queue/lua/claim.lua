@@ -1,0 +1,68 @@
+-- Claims up to `max` jobs for a worker: first what a blocking pop has put into its
+-- inbox, then delayed jobs that are due, then the head of the queue. Copied first,
+-- cut after, so that no step can lose one. While the queue is paused, or with max
+-- 0, the inbox goes back to the head instead.
+--
+-- KEYS queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, crashes
+-- ARGV worker, max, first token (the next max - 1 numbers are reserved too), max bytes
+-- Returns {status, ms until the next delayed job or -1, then per claim: token, history or
+-- '', times its workers died, payload}; status is 'ok', 'paused' or 'unregistered' (this worker has
+-- no living beat: nobody would reap what it takes).
+local queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, crashes =
+    unpack(KEYS)
+local worker, max, token, max_bytes =
+    ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+if not redis.call('ZSCORE', workers, worker) then return {'unregistered', -1} end
+local is_paused = redis.call('EXISTS', paused) == 1
+if is_paused or max == 0 then
+    empty_inbox(inbox, queue)
+    return {is_paused and 'paused' or 'ok', -1}
+end
+
+local now = now_ms()
+local reply, bytes = {'ok', -1}, 0
+local count_crashes = redis.call('EXISTS', crashes) == 1
+
+local function take(payload, history)
+    local name = string.format('%.0f', token)
+    redis.call('HSET', inflight, name, payload)
+    if history then redis.call('HSET', begun, name, history) end
+    local died = count_crashes and redis.call('HGET', crashes, redis.sha1hex(payload))
+    reply[#reply + 1] = name
+    reply[#reply + 1] = history or ''
+    reply[#reply + 1] = died or '0'
+    reply[#reply + 1] = payload
+    token, max, bytes = token + 1, max - 1, bytes + #payload
+end
+
+local function has_room() return max > 0 and bytes < max_bytes end
+
+while has_room() do
+    local payload = redis.call('LINDEX', inbox, 0)
+    if not payload then break end
+    take(payload)
+    redis.call('LPOP', inbox)
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, max)) do
+    if not has_room() then break end
+    local entry = redis.call('HGET', delayed_jobs, id)
+    if entry then
+        local cut = entry:find('\n', 1, true)
+        take(entry:sub(cut + 1), entry:sub(1, cut - 1))
+    end
+    redis.call('ZREM', delayed, id)
+    redis.call('HDEL', delayed_jobs, id)
+end
+local taken = 0
+while has_room() do
+    local payload = redis.call('LINDEX', queue, taken)
+    if not payload then break end
+    take(payload)
+    taken = taken + 1
+end
+if taken > 0 then redis.call('LTRIM', queue, taken, -1) end
+
+local next_due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+if next_due then reply[2] = math.max(0, tonumber(next_due) - now) end
+return reply

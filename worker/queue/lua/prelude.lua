@@ -1,0 +1,82 @@
+-- Stands in front of every script of this folder.
+--
+-- Redis' clock is the only one that decides leases and dates. What may be refused
+-- (out of memory) is always written first, what frees memory last: a script that
+-- is refused has then changed nothing.
+
+local function now_ms()
+    local time = redis.call('TIME')
+    return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Is there a final result? A running one begins with `running_prefix`.
+local function is_final(result, running_prefix)
+    local head = redis.call('GETRANGE', result, 0, #running_prefix - 1)
+    return head ~= '' and head ~= running_prefix
+end
+
+-- Takes a claim out of the worker's in-flight record.
+local function forget(inflight, begun, owners, worker, token, id)
+    redis.call('HDEL', inflight, token)
+    redis.call('HDEL', begun, token)
+    if id ~= '' and redis.call('HGET', owners, id) == worker .. ' ' .. token then
+        redis.call('HDEL', owners, id)
+    end
+end
+
+-- Gives a claim back, no attempt spent: to the head of the queue as the producer
+-- pushed it, or, when it has a history (failed or waited before), to the delayed
+-- set, due now, where the history is kept.
+-- A history is "<attempts> <waits> <since ms> <id>".
+local function give_back(keys, worker, token, now)
+    local payload = redis.call('HGET', keys.inflight, token)
+    if not payload then return false end
+    local history = redis.call('HGET', keys.begun, token)
+    local attempts, waits, id = '0', '0', ''
+    if history then attempts, waits, id = history:match('^(%d+) (%d+) %d+ (.*)$') end
+    if attempts ~= '0' or waits ~= '0' then
+        redis.call('HSET', keys.delayed_jobs, id, history .. '\n' .. payload)
+        redis.call('ZADD', keys.delayed, now, id)
+    else
+        redis.call('LPUSH', keys.queue, payload)
+    end
+    forget(keys.inflight, keys.begun, keys.owners, worker, token, id)
+    return payload, history
+end
+
+-- The same for what a blocking pop put into the inbox.
+local function empty_inbox(inbox, queue)
+    local payload = redis.call('RPOP', inbox)
+    while payload do
+        redis.call('LPUSH', queue, payload)
+        payload = redis.call('RPOP', inbox)
+    end
+end
+
+-- The job's end, written once: the first final result of an id wins.
+-- Returns 'ok', 'late' (another result stands already) or 'lost' (not our claim).
+local function finish(f)
+    local payload = redis.call('HGET', f.inflight, f.token)
+    if not payload and f.token ~= '' then return 'lost' end
+    local outcome = 'late'
+    if f.id == '' then
+        outcome = 'ok'
+    elseif not is_final(f.result, f.running_prefix) then
+        outcome = 'ok'
+        redis.call('SET', f.result, f.document, 'PX', f.ttl_ms)
+        redis.call('RPUSH', f.reply, f.document)
+        redis.call('PEXPIRE', f.reply, f.ttl_ms)
+        -- The producer chose this name: what stands there may be no list.
+        if f.reply_to then redis.pcall('RPUSH', f.reply_to, f.document) end
+        redis.call('PUBLISH', f.done_channel, f.id)
+    end
+    if outcome == 'ok' then redis.call('HINCRBY', f.stats, f.state, 1) end
+    if payload then
+        if redis.call('EXISTS', f.crashes) == 1 then
+            redis.call('HDEL', f.crashes, redis.sha1hex(payload))
+        end
+        forget(f.inflight, f.begun, f.owners, f.worker, f.token, f.id)
+    end
+    if f.id ~= '' then redis.call('ZREM', f.cancelled, f.id) end
+    return outcome
+end

@@ -1,0 +1,59 @@
+/*
+ * queue_internal.h - what queue.c (taking and giving back) and queue_op.c (the steps of a
+ * claim) share. Nobody else includes it.
+ */
+#ifndef WORKER_QUEUE_QUEUE_INTERNAL_H
+#define WORKER_QUEUE_QUEUE_INTERNAL_H
+
+#include "worker/queue/queue.h"
+#include "worker/queue/scripts.h"
+
+#include <uthash.h>
+
+enum queue_key {
+    KEY_QUEUE,
+    KEY_DELAYED,
+    KEY_DELAYED_JOBS,
+    KEY_INFLIGHT,
+    KEY_BEGUN,
+    KEY_INBOX,
+    KEY_OWNERS,
+    KEY_WORKERS,
+    KEY_PAUSED,
+    KEY_CRASHES,
+    KEY_CANCELLED,
+    KEY_STATS,
+    KEY_DEAD,
+    KEY_DONE_CHANNEL,
+    KEY_CONTROL_CHANNEL,
+    KEY_COUNT,
+};
+
+struct held_claim {
+    uint64_t token;
+    UT_hash_handle hh;
+};
+
+struct queue {
+    struct event_base *base;   /* borrowed */
+    struct redis_route *route; /* borrowed */
+    char *prefix;
+    char *name;
+    char *worker;
+    char *keys[KEY_COUNT];
+    int64_t lease_ms;
+    int64_t result_ttl_ms;
+    int64_t dead_max;
+    uint64_t next_token;
+    struct held_claim *held; /* what memory says this worker holds */
+    struct redis_script scripts[SCRIPT_COUNT];
+    struct queue_op *ops; /* steps under way */
+};
+
+/* The connection that all steps of this queue share, in order. */
+struct redis *queue_commands(struct queue *queue);
+/* Starts an argument list: the number of keys, then these keys. */
+void queue_args_keys(const struct queue *queue, struct redis_args *args, const enum queue_key *keys,
+                     int count);
+
+#endif

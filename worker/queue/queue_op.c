@@ -1,0 +1,330 @@
+/* The steps of a claim: begin, settle, delay. Each is one script call that is repeated until Redis
+ * has taken it. */
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/job/result.h"
+#include "worker/queue/keys.h"
+#include "worker/queue/queue_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#define OP_ARGS_MAX   24
+#define REPEAT_MIN_MS 20
+#define REPEAT_MAX_MS 500
+/* The tries after which a step that Redis does not take is logged, again and again. */
+#define LOG_EVERY 20
+
+typedef void op_done_fn(struct queue_op *op, const redisReply *reply);
+
+/* An argument: owned, so that the step can be sent again. */
+struct op_arg {
+    char *bytes;
+    size_t len;
+};
+
+struct queue_op {
+    struct queue *queue;
+    const struct redis_script *script;
+    uint64_t token;
+    struct op_arg args[OP_ARGS_MAX];
+    int arg_count;
+    int tries;
+    struct redis_call *call; /* one of these two is set */
+    struct event *repeat;
+    op_done_fn *done;
+    union {
+        queue_begin_fn *begin;
+        queue_settled_fn *settled;
+        queue_delayed_fn *delayed;
+    } fn;
+    void *arg;
+    struct queue_op *prev, *next;
+};
+
+static void
+op_take(struct queue_op *op, char *bytes, size_t len)
+{
+    op->args[op->arg_count++] = (struct op_arg){bytes, len};
+}
+
+static void
+op_text(struct queue_op *op, const char *text)
+{
+    op_take(op, xstrdup(text), strlen(text));
+}
+
+static void
+op_int(struct queue_op *op, int64_t value)
+{
+    char *text = xasprintf("%" PRId64, value);
+
+    op_take(op, text, strlen(text));
+}
+
+static void
+op_buffer(struct queue_op *op, struct evbuffer *buffer)
+{
+    size_t len = buffer == NULL ? 0 : evbuffer_get_length(buffer);
+    char *bytes = xcalloc(1, len + 1);
+
+    if (len > 0)
+        evbuffer_remove(buffer, bytes, len);
+    op_take(op, bytes, len);
+}
+
+static void
+op_keys(struct queue_op *op, const enum queue_key *keys, int count, int more)
+{
+    op_int(op, count + more);
+    for (int i = 0; i < count; i++)
+        op_text(op, op->queue->keys[keys[i]]);
+}
+
+static void
+op_key_of(struct queue_op *op, const char *what, const char *id)
+{
+    char *key = queue_key_of(op->queue->prefix, op->queue->name, what, id);
+
+    op_take(op, key, strlen(key));
+}
+
+static void
+op_running_prefix(struct queue_op *op, const char *id)
+{
+    struct evbuffer *prefix = xevbuffer();
+
+    result_put_running_prefix(id, prefix);
+    op_buffer(op, prefix);
+    evbuffer_free(prefix);
+}
+
+static void
+op_free(struct queue_op *op)
+{
+    DL_DELETE(op->queue->ops, op);
+    for (int i = 0; i < op->arg_count; i++)
+        free(op->args[i].bytes);
+    event_free(op->repeat);
+    free(op);
+}
+
+void
+queue_op_cancel(struct queue_op *op)
+{
+    if (op == NULL)
+        return;
+    redis_cancel(op->call);
+    op_free(op);
+}
+
+static void op_send(struct queue_op *op);
+
+static void
+on_repeat(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    op_send(arg);
+}
+
+static void
+op_repeat_later(struct queue_op *op, const struct error *error)
+{
+    int64_t high = REPEAT_MIN_MS << (op->tries < 5 ? op->tries : 5);
+    struct timeval wait =
+        clock_timeval(clock_jitter(REPEAT_MIN_MS, high < REPEAT_MAX_MS ? high : REPEAT_MAX_MS));
+
+    op->tries++;
+    if (op->tries % LOG_EVERY == 0)
+        log_error("Redis does not take a step of a job; trying on",
+                  LOG_STR("step", op->script->name), LOG_STR("queue", op->queue->name),
+                  LOG_STR("error", error->message));
+    event_add(op->repeat, &wait);
+}
+
+static void
+on_op_reply(const redisReply *reply, const struct error *error, void *arg)
+{
+    struct queue_op *op = arg;
+
+    op->call = NULL;
+    if (error != NULL) {
+        op_repeat_later(op, error);
+        return;
+    }
+    op->done(op, reply);
+    op_free(op);
+}
+
+static void
+op_send(struct queue_op *op)
+{
+    struct redis_args args = {0};
+
+    for (int i = 0; i < op->arg_count; i++)
+        redis_arg_bytes(&args, op->args[i].bytes, op->args[i].len);
+    op->call = redis_eval(queue_commands(op->queue), op->script, &args, 0, on_op_reply, op);
+}
+
+static struct queue_op *
+op_new(struct queue *queue, enum queue_script script, uint64_t token, op_done_fn *done, void *arg)
+{
+    struct queue_op *op = xcalloc(1, sizeof(*op));
+
+    op->queue = queue;
+    op->script = &queue->scripts[script];
+    op->token = token;
+    op->done = done;
+    op->arg = arg;
+    op->repeat = evtimer_new(queue->base, on_repeat, op);
+    DL_APPEND(queue->ops, op);
+    return op;
+}
+
+static void
+op_history(struct queue_op *op, const struct history *history, const char *id)
+{
+    char *text =
+        xasprintf("%d %d %" PRId64 " %s", history->attempts, history->waits, history->since_ms, id);
+
+    op_take(op, text, strlen(text));
+}
+
+/* ---- begin ---- */
+
+static void
+begin_done(struct queue_op *op, const redisReply *reply)
+{
+    static const struct {
+        const char *text;
+        enum begin_status status;
+    } table[] = {
+        {"run", BEGIN_RUN},
+        {"cancelled", BEGIN_CANCELLED},
+        {"final", BEGIN_DROPPED},
+        {"twin", BEGIN_DROPPED},
+    };
+    const char *text = redis_str(redis_at(reply, 0), "");
+    enum begin_status status = BEGIN_LOST;
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (strcmp(text, table[i].text) == 0)
+            status = table[i].status;
+    if (status == BEGIN_DROPPED || status == BEGIN_LOST)
+        queue_forget(op->queue, op->token);
+    op->fn.begin(status, redis_int(redis_at(reply, 1), 0), op->arg);
+}
+
+struct queue_op *
+queue_begin(struct queue *queue, const struct claim *claim, const char *id,
+            struct evbuffer *running, queue_begin_fn *fn, void *arg)
+{
+    static const enum queue_key keys[] = {KEY_INFLIGHT, KEY_BEGUN, KEY_OWNERS, KEY_DELAYED_JOBS,
+                                          KEY_CANCELLED};
+    struct queue_op *op = op_new(queue, SCRIPT_BEGIN, claim->token, begin_done, arg);
+
+    op->fn.begin = fn;
+    op_keys(op, keys, 5, 2);
+    op_key_of(op, "result", id);
+    op_text(op, queue->keys[KEY_STATS]);
+    op_text(op, queue->worker);
+    op_int(op, (int64_t)claim->token);
+    op_text(op, id);
+    op_history(op, &claim->history, id);
+    op_running_prefix(op, id);
+    op_buffer(op, running);
+    op_int(op, queue->result_ttl_ms);
+    op_send(op);
+    return op;
+}
+
+/* ---- settle, dead ---- */
+
+static void
+settle_done(struct queue_op *op, const redisReply *reply)
+{
+    const char *text = redis_str(reply, "");
+    enum settle_status status = strcmp(text, "ok") == 0     ? SETTLE_OK
+                                : strcmp(text, "late") == 0 ? SETTLE_LATE
+                                                            : SETTLE_LOST;
+
+    /* A repeated settle may find that its first try, whose answer was lost, has done it. */
+    if (status == SETTLE_LOST && op->tries > 0)
+        status = SETTLE_OK;
+    queue_forget(op->queue, op->token);
+    op->fn.settled(status, op->arg);
+}
+
+struct queue_op *
+queue_settle(struct queue *queue, uint64_t token, const struct settlement *settlement,
+             queue_settled_fn *fn, void *arg)
+{
+    static const enum queue_key keys[] = {KEY_INFLIGHT,  KEY_BEGUN,   KEY_OWNERS,
+                                          KEY_CANCELLED, KEY_CRASHES, KEY_STATS};
+    bool is_dead = settlement->letter != NULL;
+    struct queue_op *op =
+        op_new(queue, is_dead ? SCRIPT_DEAD : SCRIPT_SETTLE, token, settle_done, arg);
+
+    op->fn.settled = fn;
+    op_keys(op, keys, 6, 2 + is_dead + (settlement->reply_to != NULL));
+    op_key_of(op, "result", settlement->id);
+    op_key_of(op, "reply", settlement->id);
+    if (is_dead)
+        op_text(op, queue->keys[KEY_DEAD]);
+    if (settlement->reply_to != NULL)
+        op_text(op, settlement->reply_to);
+    op_text(op, queue->worker);
+    if (token == 0)
+        op_text(op, "");
+    else
+        op_int(op, (int64_t)token);
+    op_text(op, settlement->id);
+    op_text(op, settlement->state);
+    op_running_prefix(op, settlement->id);
+    op_buffer(op, settlement->document);
+    op_int(op, queue->result_ttl_ms);
+    op_text(op, queue->keys[KEY_DONE_CHANNEL]);
+    if (is_dead) {
+        op_buffer(op, settlement->letter);
+        op_int(op, queue->dead_max);
+    }
+    op_send(op);
+    return op;
+}
+
+/* ---- delay ---- */
+
+static void
+delay_done(struct queue_op *op, const redisReply *reply)
+{
+    bool is_lost = strcmp(redis_str(redis_at(reply, 0), ""), "ok") != 0 && op->tries == 0;
+
+    queue_forget(op->queue, op->token);
+    op->fn.delayed(is_lost ? -1 : redis_int(redis_at(reply, 1), 0), op->arg);
+}
+
+struct queue_op *
+queue_delay(struct queue *queue, uint64_t token, const struct delay *delay, queue_delayed_fn *fn,
+            void *arg)
+{
+    static const enum queue_key keys[] = {KEY_INFLIGHT,     KEY_BEGUN,     KEY_OWNERS, KEY_DELAYED,
+                                          KEY_DELAYED_JOBS, KEY_CANCELLED, KEY_STATS};
+    struct queue_op *op = op_new(queue, SCRIPT_RETRY, token, delay_done, arg);
+    char *due = xasprintf("%s%" PRId64, delay->is_absolute ? "" : "+", delay->due_ms);
+
+    op->fn.delayed = fn;
+    op_keys(op, keys, 7, 0);
+    op_text(op, queue->worker);
+    op_int(op, (int64_t)token);
+    op_text(op, delay->id);
+    op_history(op, &delay->history, delay->id);
+    op_take(op, due, strlen(due));
+    op_text(op, delay->counter);
+    op_send(op);
+    return op;
+}

@@ -1,0 +1,360 @@
+#include "worker/worker_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/cli/cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* A blocking pop ends well before a lease, so that none outlives its worker's. */
+#define BLOCKS_PER_LEASE 3
+#define BLOCK_MAX_MS     5000
+
+static const int handled_signals[WORKER_SIGNALS] = {SIGTERM, SIGINT,  SIGHUP,
+                                                    SIGTSTP, SIGCONT, SIGUSR1};
+
+/* ---- what the intake asks ---- */
+
+static int
+room(void *arg)
+{
+    const struct worker *w = arg;
+
+    if (w->phase != PHASE_WORKING || w->is_quiet || !redis_route_is_ready(w->route))
+        return 0;
+    return gate_room(&w->gate, w->config->concurrency - w->slots_busy, w->slots_busy,
+                     clock_mono_ms());
+}
+
+static struct beat *
+beat_of(const struct worker *w, const struct queue *queue)
+{
+    int i = 0;
+
+    while (w->queues[i] != queue)
+        i++;
+    return w->beats[i];
+}
+
+static bool
+may_claim(struct queue *queue, void *arg)
+{
+    const struct beat *beat = beat_of(arg, queue);
+
+    return beat != NULL && beat_is_alive(beat);
+}
+
+static void
+on_unregistered(struct queue *queue, void *arg)
+{
+    struct beat *beat = beat_of(arg, queue);
+
+    if (beat != NULL)
+        beat_now(beat);
+}
+
+static void
+on_claim(struct queue *queue, struct claim *claim, void *arg)
+{
+    struct worker *w = arg;
+    struct running *running = xcalloc(1, sizeof(*running));
+
+    w->slots_busy++;
+    running->attempt = attempt_start(&w->attempt_context, queue, claim);
+    HASH_ADD_PTR(w->attempts, attempt, running);
+}
+
+/* ---- signals ---- */
+
+static void
+set_quiet(struct worker *w, bool is_quiet)
+{
+    if (w->phase != PHASE_WORKING || w->is_quiet == is_quiet)
+        return;
+    w->is_quiet = is_quiet;
+    log_info(is_quiet ? "quiet: no new jobs until SIGCONT" : "taking jobs again");
+    intake_set_quiet(w->intake, is_quiet);
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct worker *w = arg;
+
+    (void)what;
+    switch (number) {
+    case SIGTERM:
+    case SIGINT:
+        if (w->phase == PHASE_WORKING)
+            worker_drain(w);
+        else if (w->phase == PHASE_DRAINING)
+            worker_stop(w);
+        break;
+    case SIGTSTP: set_quiet(w, true); break;
+    case SIGCONT: set_quiet(w, false); break;
+    case SIGUSR1: worker_dump_state(w); break;
+    case SIGHUP: log_info("nothing to read again: no configuration file is in use"); break;
+    default: break;
+    }
+}
+
+/* ---- life ---- */
+
+static void
+name_worker(struct worker *w)
+{
+    char host[64] = "host";
+
+    gethostname(host, sizeof(host) - 1);
+    snprintf(w->id, sizeof(w->id), "%s:%d:%04x", host, (int)getpid(),
+             (unsigned)clock_jitter(0, 0xffff));
+}
+
+/* One call needs one descriptor: take what the host gives. */
+static void
+raise_limits(const struct config *config)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < (rlim_t)config->concurrency + 64)
+        log_warn("fewer file descriptors than HEADGATE_CONCURRENCY needs: raise ulimit -n",
+                 LOG_INT("descriptors", (int64_t)files.rlim_cur),
+                 LOG_INT("concurrency", config->concurrency));
+}
+
+static void
+log_start(const struct worker *w)
+{
+    char url[512];
+
+    redis_url_show(&w->config->redis, url, sizeof(url));
+    log_info("Multi-model fallback enabled (V2 - Per-Request Isolation)");
+    for (int i = 0; i < w->models.count; i++)
+        log_info(i == 0 ? "model 1, the primary" : "model, a fallback", LOG_INT("number", i + 1),
+                 LOG_STR("model", w->models.models[i].name),
+                 LOG_STR("name", w->models.models[i].display));
+    log_info("worker starts", LOG_STR("version", HEADGATE_VERSION), LOG_STR("worker", w->id),
+             LOG_STR("redis", url), LOG_STR("endpoint", bedrock_endpoint(w->bedrock)),
+             LOG_STR("credentials", bedrock_credentials(w->bedrock)->source),
+             LOG_INT("concurrency", w->config->concurrency));
+}
+
+static int
+open_models(struct worker *w, struct error *err)
+{
+    struct error why = {0};
+
+    if (w->config->models == NULL)
+        return error_set(err, ERROR_CONFIG,
+                         "BEDROCK_MODEL_ID is not set: name the primary model, for example "
+                         "BEDROCK_MODEL_ID=anthropic.claude-3-5-sonnet-20240620-v1:0");
+    if (model_list_init(&w->models, w->config->models, w->config->models_are_bedrock, &why) < 0)
+        return error_set(err, ERROR_CONFIG, "%s: %s",
+                         w->config->models_are_bedrock ? "BEDROCK_MODEL_ID, BEDROCK_FALLBACK_MODELS"
+                                                       : "HEADGATE_MODELS",
+                         why.message);
+    w->bedrock = bedrock_new(NULL, NULL, err);
+    if (w->bedrock == NULL)
+        return -1;
+    w->provider = bedrock_provider(w->bedrock);
+    if (bedrock_credentials(w->bedrock)->auth == AWS_AUTH_NONE)
+        log_warn("no AWS credentials found: jobs will wait until there are some");
+    return 0;
+}
+
+static void
+open_redis(struct worker *w)
+{
+    char *name = xasprintf("headgate:%s", w->id);
+
+    w->route = redis_route_new(w->base, &w->config->redis, name, worker_on_redis_state, w);
+    w->notices = redis_route_dedicated(w->route, w->config->queues[0].name, "notices", NULL,
+                                       worker_on_notice, w);
+    free(name);
+}
+
+static void
+open_queues(struct worker *w)
+{
+    const struct config *config = w->config;
+    int64_t block_ms = config->lease_ms / BLOCKS_PER_LEASE;
+
+    for (int i = 0; i < config->queue_count; i++) {
+        w->queues[i] = queue_new(&(struct queue_options){
+            .base = w->base,
+            .route = w->route,
+            .prefix = config->prefix,
+            .name = config->queues[i].name,
+            .worker = w->id,
+            .lease_ms = config->lease_ms,
+            .result_ttl_ms = config->result_ttl_ms,
+            .dead_max = config->dead_max,
+        });
+        redis_subscribe(w->notices, queue_control_channel(w->queues[i]));
+    }
+    w->intake = intake_new(&(struct intake_options){
+        .base = w->base,
+        .route = w->route,
+        .config = config,
+        .queues = w->queues,
+        .block_ms = block_ms < BLOCK_MAX_MS ? block_ms : BLOCK_MAX_MS,
+        .room = room,
+        .may_claim = may_claim,
+        .on_claim = on_claim,
+        .on_unregistered = on_unregistered,
+        .arg = w,
+    });
+    for (int i = 0; i < config->queue_count; i++)
+        w->beats[i] = beat_new(&(struct beat_options){
+            .base = w->base,
+            .queue = w->queues[i],
+            .lease_ms = config->lease_ms,
+            .on_lease_lost = worker_on_lease_lost,
+            .on_cancel = worker_on_cancel,
+            .on_news = worker_on_news,
+            .arg = w,
+        });
+}
+
+static void
+open_rooms(struct worker *w)
+{
+    w->metrics = metrics_new();
+    w->http = http_client_new(&(struct http_client_options){
+        .base = w->base,
+        .max_calls = w->config->concurrency,
+        .use_proxy_env = true,
+    });
+    open_redis(w);
+    w->hints = hints_new(w->base, w->route, w->config->prefix, &w->models);
+    w->desk = desk_new(w->route, w->config->prefix);
+    w->attempt_context = (struct attempt_context){
+        .base = w->base,
+        .config = w->config,
+        .models = &w->models,
+        .providers = &w->provider,
+        .provider_count = 1,
+        .http = w->http,
+        .hints = w->hints,
+        .metrics = w->metrics,
+        .worker = w->id,
+        .on_slot_free = worker_on_slot_free,
+        .on_done = worker_on_attempt_done,
+        .arg = w,
+    };
+    open_queues(w);
+}
+
+static int
+open_control(struct worker *w, struct error *err)
+{
+    if (w->config->http_address[0] == '\0')
+        return 0;
+    w->control = control_new(
+        &(struct control_options){
+            .base = w->base,
+            .config = w->config,
+            .models = &w->models,
+            .route = w->route,
+            .desk = w->desk,
+            .hints = w->hints,
+            .metrics = w->metrics,
+            .version = HEADGATE_VERSION,
+            .is_ready = worker_is_ready,
+            .set_gauges = worker_set_gauges,
+            .arg = w,
+        },
+        err);
+    if (w->control != NULL) {
+        log_info("HTTP port is open", LOG_STR("address", w->config->http_address),
+                 LOG_INT("port", control_port(w->control)));
+        return 0;
+    }
+    if (!w->config->http_is_default || err->kind != ERROR_UNREACHABLE)
+        return -1;
+    log_warn(
+        "the default HTTP port is in use: this worker runs without one; HEADGATE_HTTP=addr:port "
+        "chooses another",
+        LOG_STR("error", err->message));
+    return 0;
+}
+
+static void
+open_signals(struct worker *w)
+{
+    for (int i = 0; i < WORKER_SIGNALS; i++) {
+        w->signals[i] = evsignal_new(w->base, handled_signals[i], on_signal, w);
+        event_add(w->signals[i], NULL);
+    }
+    w->drain_end = evtimer_new(w->base, worker_on_drain_end, w);
+    w->gate_timer = evtimer_new(w->base, worker_on_gate_timer, w);
+}
+
+/* The connections go first: after them no callback comes any more. */
+static void
+close_rooms(struct worker *w)
+{
+    control_free(w->control);
+    worker_abandon_all(w, false);
+    intake_free(w->intake);
+    redis_free(w->notices);
+    redis_route_free(w->route);
+    for (int i = 0; i < w->config->queue_count; i++) {
+        beat_free(w->beats[i]);
+        queue_free(w->queues[i]);
+    }
+    http_client_free(w->http);
+    hints_free(w->hints);
+    desk_free(w->desk);
+    metrics_free(w->metrics);
+    bedrock_free(w->bedrock);
+    model_list_release(&w->models);
+    for (int i = 0; i < WORKER_SIGNALS; i++)
+        event_free(w->signals[i]);
+    event_free(w->drain_end);
+    event_free(w->gate_timer);
+    event_base_free(w->base);
+}
+
+int
+worker_run(const struct config *config)
+{
+    struct worker *w = xcalloc(1, sizeof(*w));
+    struct error error = {0};
+    int exit_code;
+
+    w->config = config;
+    name_worker(w);
+    raise_limits(config);
+    if (open_models(w, &error) < 0) {
+        log_error("configuration", LOG_STR("error", error.message));
+        model_list_release(&w->models);
+        free(w);
+        return CLI_USAGE;
+    }
+    w->base = event_base_new();
+    open_signals(w);
+    open_rooms(w);
+    if (open_control(w, &error) < 0) {
+        log_error("HEADGATE_HTTP: the address can't be used", LOG_STR("error", error.message));
+        w->exit_code = CLI_USAGE;
+    } else {
+        log_start(w);
+        memory_forget_startup();
+        event_base_dispatch(w->base);
+        log_info("worker stops", LOG_STR("worker", w->id));
+    }
+    exit_code = w->exit_code;
+    close_rooms(w);
+    free(w);
+    return exit_code;
+}

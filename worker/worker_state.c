@@ -1,0 +1,80 @@
+#include "worker/worker_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+
+bool
+worker_is_ready(char *why, size_t why_size, void *arg)
+{
+    const struct worker *w = arg;
+
+    why[0] = '\0';
+    if (w->phase != PHASE_WORKING)
+        snprintf(why, why_size, "draining");
+    else if (w->is_quiet)
+        snprintf(why, why_size, "quiet: told by SIGTSTP to take no new jobs");
+    else if (!redis_route_is_ready(w->route))
+        snprintf(why, why_size, "Redis is away: %s", redis_route_last_error(w->route)->message);
+    else if (!gate_is_open(&w->gate))
+        snprintf(why, why_size, "%s", w->gate.reason);
+    for (int i = 0; why[0] == '\0' && i < w->config->queue_count; i++)
+        if (!beat_is_alive(w->beats[i]))
+            snprintf(why, why_size, "no living lease on queue %s", queue_name(w->queues[i]));
+    return why[0] == '\0';
+}
+
+static void
+set_figure(struct metrics *metrics, enum metric_type type, const char *name, const char *help,
+           double value)
+{
+    struct metric_family family = {.name = name, .help = help, .type = type};
+
+    metrics_set(metrics, &family, NULL, value);
+}
+
+static void
+set_gauge(struct metrics *metrics, const char *name, const char *help, double value)
+{
+    set_figure(metrics, METRIC_GAUGE, name, help, value);
+}
+
+void
+worker_set_gauges(struct metrics *metrics, void *arg)
+{
+    const struct worker *w = arg;
+    char why[512];
+
+    set_gauge(metrics, "headgate_slots_busy", "Jobs whose calls are under way.", w->slots_busy);
+    set_figure(metrics, METRIC_UNTYPED, "headgate_slots_total",
+               "Jobs that may run at once in this worker.", w->config->concurrency);
+    set_gauge(metrics, "headgate_jobs_held", "Jobs this worker holds, those being settled too.",
+              HASH_COUNT(w->attempts));
+    set_gauge(metrics, "headgate_ready", "1 when this worker can claim jobs.",
+              worker_is_ready(why, sizeof(why), arg) ? 1 : 0);
+    set_gauge(metrics, "headgate_redis_up", "1 when Redis answers.",
+              redis_route_is_ready(w->route) ? 1 : 0);
+    set_gauge(metrics, "headgate_provider_up", "0 while no call can succeed for any job.",
+              gate_is_open(&w->gate) ? 1 : 0);
+    set_gauge(metrics, "headgate_log_lines_dropped", "Log lines that stderr did not take.",
+              (double)log_dropped());
+}
+
+void
+worker_dump_state(const struct worker *w)
+{
+    struct running *running, *next;
+    char why[512];
+    bool ready = worker_is_ready(why, sizeof(why), (void *)(uintptr_t)w);
+
+    log_info("state", LOG_STR("worker", w->id), LOG_STR("ready", ready ? "yes" : why),
+             LOG_INT("slots_busy", w->slots_busy), LOG_INT("slots_total", w->config->concurrency),
+             LOG_INT("jobs_held", HASH_COUNT(w->attempts)),
+             LOG_INT("open_calls", http_client_open_calls(w->http)));
+    HASH_ITER(hh, w->attempts, running, next)
+    log_info("state of a job", LOG_STR("job", attempt_job_id(running->attempt)),
+             LOG_STR("queue", queue_name(attempt_queue(running->attempt))),
+             LOG_STR("state", attempt_state_name(running->attempt)),
+             LOG_INT("ms", attempt_age_ms(running->attempt)));
+}
