@@ -74,6 +74,8 @@ units: $(UNIT_BINARIES)
 PACKAGES := gcc pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev libcjson-dev \
             uthash-dev libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
             python3-pytest-xdist python3-redis
+# gcc 12 does not follow uthash, nor a FILE that may be stdin: its leak checks are left to ASan.
+ANALYZER := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak
 CHECKERS := clang-format-14 cppcheck clang-14
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call install,packages): those that dpkg does not know as installed.
@@ -102,8 +104,10 @@ check: ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(SUPPORT) \
 	    $(wildcard common/*.h worker/*.h worker/*/*.h tests/*/*.h)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
-	    --suppress=missingIncludeSystem -I. -I$B --std=c11 $(SOURCES) $(SIM)
-	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=analyze FLAGS_analyze='-O1 -fanalyzer' analyze
+	    --suppress=missingIncludeSystem --suppress=unknownEvaluationOrder \
+	    --library=.cppcheck.cfg -I. -I$B --std=c11 \
+	    $(SOURCES) $(SIM)
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=analyze FLAGS_analyze='$(ANALYZER)' analyze
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=clang CC=clang-14 FLAGS_clang='-O1' analyze
 analyze: $(OBJECTS)
 

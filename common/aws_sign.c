@@ -21,8 +21,13 @@
 static void
 put_hex(const unsigned char hash[HASH_LEN], char hex[2 * HASH_LEN + 1])
 {
-    for (int i = 0; i < HASH_LEN; i++)
-        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    static const char digits[] = "0123456789abcdef";
+
+    for (int i = 0; i < HASH_LEN; i++) {
+        hex[2 * i] = digits[hash[i] >> 4];
+        hex[2 * i + 1] = digits[hash[i] & 15];
+    }
+    hex[2 * HASH_LEN] = '\0';
 }
 
 static int

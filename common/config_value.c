@@ -155,7 +155,7 @@ config_read_either(const struct config_setting *setting, const char *text, void 
                    struct error *err)
 {
     bool *is_second = member;
-    int chosen;
+    int chosen = 0;
 
     if (config_read_choice(setting, text, &chosen, err) != 0)
         return -1;
@@ -168,7 +168,7 @@ int
 config_read_celery(const struct config_setting *setting, const char *text, void *member,
                    struct error *err)
 {
-    int chosen;
+    int chosen = 0;
 
     (void)member;
     if (config_read_choice(setting, text, &chosen, err) != 0)

@@ -277,7 +277,7 @@ double_int64(struct json_slice number, int64_t *value)
 bool
 json_int(struct json_slice number, int64_t low, int64_t high, int64_t *value)
 {
-    int64_t found;
+    int64_t found = 0;
 
     if (number.type != JSON_NUMBER)
         return false;

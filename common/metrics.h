@@ -15,7 +15,8 @@
 enum metric_type {
     METRIC_COUNTER,
     METRIC_GAUGE,
-    METRIC_UNTYPED, /* a gauge whose name must end in _total, which the linter wants for counters only */
+    METRIC_UNTYPED, /* a gauge whose name must end in _total, which the linter wants for counters
+                       only */
     METRIC_HISTOGRAM,
 };
 

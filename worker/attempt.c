@@ -45,12 +45,12 @@ attempt_free(struct attempt *a)
 static const struct provider *
 provider_of(const struct attempt *a, const struct model *model)
 {
-    const struct provider *found = a->context->providers;
-
-    /* There is one: model_init knows the same names. */
-    while (strcmp(found->name, model->provider) != 0)
-        assert(++found < a->context->providers + a->context->provider_count);
-    return found;
+    for (int i = 0;; i++) {
+        /* There is one: model_init knows the same names. */
+        assert(i < a->context->provider_count);
+        if (strcmp(a->context->providers[i].name, model->provider) == 0)
+            return &a->context->providers[i];
+    }
 }
 
 static struct call *

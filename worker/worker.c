@@ -158,10 +158,10 @@ open_models(struct worker *w, struct error *err)
                          "BEDROCK_MODEL_ID is not set: name the primary model, for example "
                          "BEDROCK_MODEL_ID=anthropic.claude-3-5-sonnet-20240620-v1:0");
     if (model_list_init(&w->models, w->config->models, w->config->models_are_bedrock, &why) < 0)
-        return error_set(err, ERROR_CONFIG, "%s: %s",
+        return error_set(err, ERROR_CONFIG, "%s=%.100s: %s",
                          w->config->models_are_bedrock ? "BEDROCK_MODEL_ID, BEDROCK_FALLBACK_MODELS"
                                                        : "HEADGATE_MODELS",
-                         why.message);
+                         w->config->models, why.message);
     w->bedrock = bedrock_new(NULL, NULL, err);
     if (w->bedrock == NULL)
         return -1;
@@ -345,7 +345,8 @@ worker_run(const struct config *config)
     open_signals(w);
     open_rooms(w);
     if (open_control(w, &error) < 0) {
-        log_error("HEADGATE_HTTP: the address can't be used", LOG_STR("error", error.message));
+        log_error("HEADGATE_HTTP can't be used: name another address:port, or off",
+                  LOG_STR("value", config->http), LOG_STR("error", error.message));
         w->exit_code = CLI_USAGE;
     } else {
         log_start(w);

@@ -74,3 +74,20 @@ aws_world_expect_error(struct aws_world *world, const char *const *fragments)
         if (strstr(err.message, *fragments) == NULL)
             fail_msg("\"%s\" does not say \"%s\"", err.message, *fragments);
 }
+
+static void
+expect_key(const char *actual, const char *expected)
+{
+    if (expected == NULL)
+        assert_null(actual);
+    else
+        assert_string_equal(actual == NULL ? "(null)" : actual, expected);
+}
+
+void
+aws_world_expect_keys(const struct aws_config *config, const cJSON *golden)
+{
+    expect_key(config->credentials.access_key, golden_text(golden, "access_key"));
+    expect_key(config->credentials.secret_key, golden_text(golden, "secret_key"));
+    expect_key(config->credentials.session_token, golden_text(golden, "token"));
+}

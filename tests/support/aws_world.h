@@ -23,5 +23,7 @@ void aws_world_set_file(struct aws_world *world, const char *variable, const cha
 int aws_world_load(struct aws_world *world, struct aws_config *config, struct error *err);
 /* Loading must be ERROR_CONFIG and say each of the fragments; NULL ends them. */
 void aws_world_expect_error(struct aws_world *world, const char *const *fragments);
+/* The keys that were found must be those of a golden result: access_key, secret_key, token. */
+void aws_world_expect_keys(const struct aws_config *config, const cJSON *golden);
 
 #endif

@@ -1,6 +1,5 @@
 #include "common/aws_endpoint.h"
 #include "common/aws_sign.h"
-#include "common/aws_skew.h"
 #include "tests/support/golden.h"
 
 #include <dirent.h>
@@ -460,55 +459,6 @@ a_model_id_becomes_one_path_segment(void **state)
     (void)state;
 }
 
-/* ---- clock skew ---- */
-
-static int64_t
-skew_ms_of(const cJSON *object, const char *name)
-{
-    return (int64_t)(cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, name)) * 1000);
-}
-
-static void
-check_attempt(struct aws_skew *skew, const cJSON *attempt)
-{
-    const cJSON *headers = cJSON_GetObjectItemCaseSensitive(attempt, "headers");
-    int64_t sent = date_ms(golden_text(attempt, "sent"), "%Y-%m-%dT%H:%M:%SZ");
-    int64_t received = date_ms(golden_text(attempt, "received"), "%Y-%m-%dT%H:%M:%SZ");
-    struct aws_sign_cache cache = {0};
-    struct aws_signature signature;
-    struct error err;
-
-    assert_int_equal(skew->skew_ms, skew_ms_of(attempt, "skew_before_s"));
-    assert_int_equal(
-        aws_sign(&plain, &somebody, sent + skew->skew_ms, &cache, &signature, NULL, &err), 0);
-    assert_string_equal(signature.date, golden_text(attempt, "signing_amz_date"));
-    assert_int_equal(
-        aws_skew_learn(skew, sent, received, golden_text(headers, "Date"),
-                       golden_text(headers, "Age"), golden_text(attempt, "error_code")),
-        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(attempt, "retry_as_clock_skew")));
-    assert_int_equal(skew->skew_ms, skew_ms_of(attempt, "skew_after_s"));
-}
-
-static void
-a_wrong_clock_is_measured_and_healed_as_the_sdks_do(void **state)
-{
-    cJSON *golden = golden_load("clock_skew.json");
-    const cJSON *scenario, *attempt;
-    const cJSON *scenarios = cJSON_GetObjectItemCaseSensitive(golden, "scenarios");
-
-    cJSON_ArrayForEach(scenario, scenarios)
-    {
-        struct aws_skew skew = {skew_ms_of(scenario, "initial_skew_s")};
-
-        cJSON_ArrayForEach(attempt, cJSON_GetObjectItemCaseSensitive(scenario, "attempts"))
-            check_attempt(&skew, attempt);
-        assert_int_equal(skew.skew_ms, skew_ms_of(scenario, "final_skew_s"));
-    }
-    assert_int_equal(cJSON_GetArraySize(scenarios), 11);
-    cJSON_Delete(golden);
-    (void)state;
-}
-
 int
 main(void)
 {
@@ -521,7 +471,6 @@ main(void)
         cmocka_unit_test(what_could_forge_a_header_is_not_signed),
         cmocka_unit_test(what_does_not_fit_is_an_error_and_never_a_cut_signature),
         cmocka_unit_test(a_model_id_becomes_one_path_segment),
-        cmocka_unit_test(a_wrong_clock_is_measured_and_healed_as_the_sdks_do),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -524,11 +524,12 @@ a_job_with_a_wrong_field_still_tells_where_its_result_goes(void **state)
     struct job job;
     struct error err;
 
-    assert_int_equal(read_members(&job,
-                                  "\"max_tokens\":-1,\"reply_to\":\"answers\",\"metadata\":{\"a\":7},"
-                                  "\"type\":\"chat\",\"timeout\":\"x\"",
-                                  &err),
-                     -1);
+    assert_int_equal(
+        read_members(&job,
+                     "\"max_tokens\":-1,\"reply_to\":\"answers\",\"metadata\":{\"a\":7},"
+                     "\"type\":\"chat\",\"timeout\":\"x\"",
+                     &err),
+        -1);
     assert_non_null(strstr(err.message, "max_tokens"));
     assert_string_equal(job.reply_to, "answers");
     assert_string_equal(job.type->name, "chat");

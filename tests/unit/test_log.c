@@ -74,8 +74,7 @@ a_line_is_logfmt_by_default(void **state)
     line = capture_end(&c);
     assert_memory_equal(line, "time=20", 7);
     assert_int_equal(line[TIME_LEN - 1], 'Z');
-    assert_string_equal(line + TIME_LEN,
-                        " level=info msg=\"job settled\" job=42 ms=-12\n");
+    assert_string_equal(line + TIME_LEN, " level=info msg=\"job settled\" job=42 ms=-12\n");
     (void)state;
 }
 

@@ -659,7 +659,7 @@ dead_letters_are_capped_and_the_oldest_go(void **state)
     struct fixture *f = *state;
 
     for (int i = 0; i < 3; i++) {
-        char letter[16];
+        char letter[32];
 
         snprintf(letter, sizeof(letter), "letter %d", i);
         push(f, "bad");

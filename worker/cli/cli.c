@@ -4,7 +4,6 @@
 #include "worker/cli/verb.h"
 #include "worker/worker.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +35,7 @@ run_worker(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_worker = {
     .name = "worker",
-    .operands = "",
+    .operands = "[--help]",
     .summary = "Takes jobs from the queues and calls the models, until SIGTERM",
     .help = "All settings come from the environment; `headgate config` shows them.\n"
             "Signals: TERM, INT drain, twice: give all back at once; TSTP quiet, CONT go on;\n"
@@ -135,10 +134,13 @@ help(const char *name)
 int
 cli_main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "help";
+    const char *name = argc > 1 ? argv[1] : "";
     const struct verb *verb = find_verb(name);
 
-    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        print_verbs(stderr);
+        return CLI_USAGE;
+    }
     if (verb != NULL)
         return run_verb(verb, argc - 1, argv + 1);
     if (strcmp(name, "--version") == 0)

@@ -223,23 +223,36 @@ try_probe(struct doctor *doctor, const char *const *probe, const char *key, stru
     return ask(doctor, key, &args, NULL, NULL, err);
 }
 
+/* Adds a name to a list of them, once. */
+static void
+add_name(char *names, size_t size, const char *name)
+{
+    size_t len = strlen(names);
+
+    if (strstr(names, name) == NULL)
+        snprintf(names + len, size - len, "%s%s", len > 0 ? " " : "", name);
+}
+
 static void
 check_rights(struct doctor *doctor)
 {
     char *key = queue_key(doctor->session.config.prefix, "headgate-doctor", "probe");
-    int refused = 0;
-    struct error err;
+    char refused[256] = "";
+    struct error err, first = {0};
 
     for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
         if (try_probe(doctor, probes[i], key, &err) == 0)
             continue;
-        refused++;
-        doctor_tell(doctor, CHECK_FAIL, "Redis rights",
-                    "let this user run all but admin commands on its keys and channels", "%s: %s",
-                    probes[i][0], err.message);
+        add_name(refused, sizeof(refused), probes[i][0]);
+        if (first.kind == ERROR_NONE)
+            first = err;
     }
-    if (refused == 0)
+    if (refused[0] == '\0')
         doctor_tell(doctor, CHECK_OK, "Redis rights", NULL, "scripts, keys, channels");
+    else
+        doctor_tell(doctor, CHECK_FAIL, "Redis rights",
+                    "let this user run all but admin commands on its keys and channels",
+                    "refused: %s (%s)", refused, first.message);
     free(key);
 }
 

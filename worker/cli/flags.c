@@ -75,7 +75,7 @@ make_table(const struct flag *flags, struct option *table)
 {
     int count = 0;
 
-    for (; flags[count].type != FLAG_END && count < FLAGS_MAX; count++)
+    for (; count < FLAGS_MAX && flags[count].type != FLAG_END; count++)
         table[count] = (struct option){
             .name = flags[count].name,
             .has_arg = flags[count].type == FLAG_BOOL ? no_argument : required_argument,

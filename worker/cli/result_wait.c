@@ -37,6 +37,18 @@ print_output(struct json_slice output)
 }
 
 static void
+print_success(struct json_slice document)
+{
+    char *model = json_string(json_get(document, "model"), NULL);
+    int64_t attempt = 0;
+
+    json_int(json_get(document, "attempt"), 0, INT64_MAX, &attempt);
+    printf("succeeded by %s, attempt %lld\n", model != NULL ? model : "?", (long long)attempt);
+    print_output(json_get(document, "result"));
+    free(model);
+}
+
+static void
 print_failure(const struct found_job *found, struct json_slice error)
 {
     char *kind = json_string(json_get(error, "kind"), NULL);
@@ -60,7 +72,7 @@ show_final(const struct found_job *found, bool json)
     if (json)
         printf("%.*s\n", (int)found->document_len, found->document);
     else if (view.state == STATE_SUCCEEDED)
-        print_output(json_get(view.root, "result"));
+        print_success(view.root);
     else
         print_failure(found, json_get(view.root, "error"));
     return view.state == STATE_SUCCEEDED ? CLI_OK : CLI_FAILED;

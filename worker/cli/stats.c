@@ -75,7 +75,8 @@ on_hints(const struct hints_figures *figures, int count, const struct error *err
 
 /* hints_read or hints_reset, and its answer. */
 static int
-ask_hints(struct board *board, void (*ask)(struct hints *, hints_figures_fn *, void *))
+ask_hints(struct board *board,
+          struct hints_query *(*ask)(struct hints *, hints_figures_fn *, void *))
 {
     if (board->hints == NULL)
         return CLI_OK;

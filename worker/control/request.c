@@ -48,13 +48,6 @@ request_choose_queue(struct request *request, const char *queue)
     return 0;
 }
 
-static void
-request_free(struct request *request)
-{
-    free(request->figures);
-    free(request);
-}
-
 void
 request_end(struct request *request)
 {
@@ -63,11 +56,9 @@ request_end(struct request *request)
     if (request->release != NULL)
         request->release(request);
     DL_DELETE(request->control->requests, request);
-    request->control = NULL;
-    request->exchange = NULL;
-    /* A question to the hints can't be taken back: its answer frees the request. */
-    if (!request->awaits_figures)
-        request_free(request);
+    hints_query_cancel(request->query);
+    free(request->figures);
+    free(request);
 }
 
 static void
@@ -80,7 +71,7 @@ note_failure(struct request *request, const struct error *error)
 static void
 complete_when_answered(struct request *request)
 {
-    if (request->open_calls == 0 && !request->awaits_figures)
+    if (request->open_calls == 0 && request->query == NULL)
         request->complete(request);
 }
 
@@ -118,11 +109,7 @@ on_figures(const struct hints_figures *figures, int count, const struct error *e
 {
     struct request *request = arg;
 
-    request->awaits_figures = false;
-    if (request->control == NULL) {
-        request_free(request);
-        return;
-    }
+    request->query = NULL;
     note_failure(request, error);
     if (figures != NULL && count > 0) {
         request->figures = xcalloc((size_t)count, sizeof(*figures));
@@ -134,8 +121,7 @@ on_figures(const struct hints_figures *figures, int count, const struct error *e
 void
 request_ask_hints(struct request *request, request_hints_fn *ask)
 {
-    request->awaits_figures = true;
-    ask(request->control->options.hints, on_figures, request);
+    request->query = ask(request->control->options.hints, on_figures, request);
 }
 
 struct http_exchange *

@@ -18,7 +18,7 @@ typedef struct redis_call *request_ask_fn(struct request *request, const char *q
 /* One answer, borrowed until it returns; `queue` indexes request->queues. */
 typedef void request_reply_fn(struct request *request, int queue, const redisReply *reply);
 /* hints_read or hints_reset. */
-typedef void request_hints_fn(struct hints *hints, hints_figures_fn *fn, void *arg);
+typedef struct hints_query *request_hints_fn(struct hints *hints, hints_figures_fn *fn, void *arg);
 
 struct request_call {
     struct request *request;
@@ -27,8 +27,8 @@ struct request_call {
 };
 
 struct request {
-    struct control *control;        /* NULL: the port is gone */
-    struct http_exchange *exchange; /* NULL: answered, or the client is gone */
+    struct control *control;
+    struct http_exchange *exchange; /* taken when it is answered */
     request_fn *complete;
     request_fn *release; /* frees what a longer struct holds; may be NULL */
     request_reply_fn *on_reply;
@@ -39,7 +39,7 @@ struct request {
     struct request_call calls[CONFIG_QUEUES_MAX];
     int open_calls;
     struct hints_figures *figures; /* one per model; owned; NULL: none read */
-    bool awaits_figures;
+    struct hints_query *query;     /* to the hints; NULL: not under way */
     struct request *prev, *next;
 };
 

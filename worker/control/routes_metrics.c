@@ -151,8 +151,5 @@ route_metrics(struct control *control, struct http_exchange *exchange, const cha
 
     (void)rest;
     request_ask(request, ask_queue, on_queue);
-    if (control->options.models->count > 0) {
-        hints_flush(control->options.hints);
-        request_ask_hints(request, hints_read);
-    }
+    request_ask_hints(request, hints_read);
 }

@@ -52,11 +52,6 @@ void
 route_model_stats(struct control *control, struct http_exchange *exchange, const char *rest)
 {
     (void)rest;
-    if (control->options.models->count == 0) {
-        answer_json(exchange, 200, model_stats(control->options.models, NULL));
-        return;
-    }
-    hints_flush(control->options.hints);
     request_ask_hints(request_new(control, exchange, sizeof(struct request), on_model_figures),
                       hints_read);
 }
@@ -84,11 +79,7 @@ void
 route_reset(struct control *control, struct http_exchange *exchange, const char *rest)
 {
     (void)rest;
-    if (control->options.models->count == 0)
-        answer_json(exchange, 200, reset_message());
-    else
-        request_ask_hints(request_new(control, exchange, sizeof(struct request), on_reset),
-                          hints_reset);
+    request_ask_hints(request_new(control, exchange, sizeof(struct request), on_reset), hints_reset);
 }
 
 /* ---- GET /queue_stats ---- */

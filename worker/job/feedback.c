@@ -23,6 +23,18 @@ compare_items(const void *a, const void *b)
     return left->position < right->position ? -1 : 1;
 }
 
+static size_t
+count_entries(struct json_slice list)
+{
+    struct json_slice key, value;
+    size_t count = 0;
+
+    for (struct json_iter it = json_iter(list);
+         count < ITEMS_READ_MAX && json_next(&it, &key, &value);)
+        count++;
+    return count;
+}
+
 static int
 collect_items(struct json_slice list, double min_confidence, struct feedback_item *items)
 {
@@ -96,7 +108,7 @@ print_items(const struct job *job, const char *answer, size_t len,
     if (!answer_find_items(answer, len, &list))
         return error_set(err, ERROR_INPUT,
                          "the answer has no JSON object with a feedback_items array");
-    items = xcalloc(ITEMS_READ_MAX, sizeof(*items));
+    items = xcalloc(count_entries(list) + 1, sizeof(*items));
     count = collect_items(list, job->min_confidence, items);
     qsort(items, (size_t)count, sizeof(*items), compare_items);
     count = drop_duplicates(items, count);

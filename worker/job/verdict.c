@@ -1,5 +1,6 @@
 #include "worker/job/verdict.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -208,6 +209,7 @@ judge_calls(const struct verdict_facts *facts, unsigned seen)
         return verdict;
     }
     verdict.blame = first_call(facts, rule->any);
+    assert(verdict.blame != NULL); /* the rule was found by the outcomes of these calls */
     verdict.kind = rule->kind != NULL ? rule->kind : outcome_kind(verdict.blame->outcome);
     take_course(&verdict, rule->course, facts);
     return verdict;

@@ -4,11 +4,13 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #define FRESH_MS      100
 #define FLUSH_MS      100
@@ -51,6 +53,7 @@ struct hints {
     const struct model_list *models; /* borrowed */
     char *prefix;
     struct hint *by_name;
+    struct hints_query *queries; /* under way */
     struct redis_script throttle, read;
     int64_t asked_ms; /* monotonic; when the copy was last asked for */
     struct event *flush;
@@ -110,6 +113,16 @@ hint_find(struct hints *hints, const char *name)
     HASH_FIND_STR(hints->by_name, name, hint);
     if (hint == NULL && HASH_COUNT(hints->by_name) < MODELS_MAX)
         hint = hint_new(hints, name);
+    return hint;
+}
+
+/* Of a configured model: there are fewer of them than hints_new leaves room for. */
+static struct hint *
+hint_of_model(struct hints *hints, int index)
+{
+    struct hint *hint = hint_find(hints, hints->models->models[index].name);
+
+    assert(hint != NULL);
     return hint;
 }
 
@@ -309,52 +322,75 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 
 /* ---- figures ---- */
 
-struct figures_request {
-    struct hints *hints;
-    hints_figures_fn *fn;
-    void *arg;
-    int open; /* replies still to come */
-    bool has_failed;
-    struct error error;
-    struct hints_figures *figures; /* one per configured model; owned */
+/* One reply's place in a query. */
+struct query_slot {
+    struct hints_query *query;
+    struct hints_figures *figures;
 };
 
-/* One reply's place in the request. */
-struct figures_slot {
-    struct figures_request *request;
-    struct hints_figures *figures; /* NULL: nothing to read, a reset */
+struct hints_query {
+    struct hints *hints;
+    hints_figures_fn *fn; /* NULL: cancelled */
+    void *arg;
+    int open;                      /* replies still to come */
+    struct error error;            /* the first; ERROR_NONE: all is well */
+    struct hints_figures *figures; /* one per configured model; owned */
+    struct query_slot *slots;      /* as many; owned */
+    struct hints_query *prev, *next;
 };
 
 static void
-figures_end(struct figures_request *request)
+query_free(struct hints_query *query)
 {
-    if (--request->open > 0)
-        return;
-    if (request->has_failed)
-        request->fn(NULL, 0, &request->error, request->arg);
-    else
-        request->fn(request->figures, request->hints->models->count, NULL, request->arg);
-    free(request->figures);
-    free(request);
+    DL_DELETE(query->hints->queries, query);
+    free(query->figures);
+    free(query->slots);
+    free(query);
 }
 
-static struct figures_request *
-figures_request_of(const struct figures_slot *slot, const struct error *error)
+static struct hints_query *
+query_new(struct hints *hints, hints_figures_fn *fn, void *arg)
 {
-    struct figures_request *request = slot->request;
+    size_t count = (size_t)hints->models->count;
+    struct hints_query *query = xcalloc(1, sizeof(*query));
 
-    if (error != NULL && !request->has_failed) {
-        request->has_failed = true;
-        request->error = *error;
-    }
-    return request;
+    query->hints = hints;
+    query->fn = fn;
+    query->arg = arg;
+    query->figures = xcalloc(count, sizeof(*query->figures));
+    query->slots = xcalloc(count, sizeof(*query->slots));
+    for (size_t i = 0; i < count; i++)
+        query->slots[i] = (struct query_slot){query, &query->figures[i]};
+    DL_APPEND(hints->queries, query);
+    return query;
+}
+
+void
+hints_query_cancel(struct hints_query *query)
+{
+    if (query != NULL)
+        query->fn = NULL;
+}
+
+/* A reply has been read; after the last one the query is told and gone. */
+static void
+query_step(struct hints_query *query, const struct error *error)
+{
+    if (error != NULL && query->error.kind == ERROR_NONE)
+        query->error = *error;
+    if (--query->open > 0)
+        return;
+    if (query->fn != NULL && query->error.kind != ERROR_NONE)
+        query->fn(NULL, 0, &query->error, query->arg);
+    else if (query->fn != NULL)
+        query->fn(query->figures, query->hints->models->count, NULL, query->arg);
+    query_free(query);
 }
 
 static void
 on_counters_read(const redisReply *reply, const struct error *error, void *arg)
 {
-    struct figures_slot *slot = arg;
-    struct figures_request *request = figures_request_of(slot, error);
+    struct query_slot *slot = arg;
     struct hints_figures *figures = slot->figures;
     int64_t *const fields[COUNTERS] = {
         [COUNT_CALLS] = &figures->calls,
@@ -366,98 +402,78 @@ on_counters_read(const redisReply *reply, const struct error *error, void *arg)
 
     for (int i = 0; error == NULL && i < COUNTERS; i++)
         *fields[i] = redis_int(redis_at(reply, (size_t)i), 0);
-    free(slot);
-    figures_end(request);
+    query_step(slot->query, error);
 }
 
 static void
 on_marks_read(const redisReply *reply, const struct error *error, void *arg)
 {
-    struct figures_slot *slot = arg;
-    struct figures_request *request = figures_request_of(slot, error);
+    struct query_slot *slot = arg;
 
     if (error == NULL) {
         slot->figures->cooldown_ms = redis_int(redis_at(reply, 0), 0);
         slot->figures->throttles_60s = redis_int(redis_at(reply, 2), 0);
     }
-    free(slot);
-    figures_end(request);
+    query_step(slot->query, error);
 }
 
 static void
 on_reset_done(const redisReply *reply, const struct error *error, void *arg)
 {
-    struct figures_slot *slot = arg;
-    struct figures_request *request = figures_request_of(slot, error);
-
     (void)reply;
-    free(slot);
-    figures_end(request);
+    query_step(((struct query_slot *)arg)->query, error);
 }
 
-static struct figures_slot *
-slot_new(struct figures_request *request, int index)
+static void
+ask_figures(struct hint *hint, struct query_slot *slot)
 {
-    struct figures_slot *slot = xcalloc(1, sizeof(*slot));
+    struct redis_args marks = {0}, counters = {0};
 
-    slot->request = request;
-    slot->figures = &request->figures[index];
-    request->open++;
-    return slot;
+    put_hint_keys(hint, &marks);
+    redis_eval(commands(hint), &hint->hints->read, &marks, OP_TIMEOUT_MS, on_marks_read, slot);
+    redis_arg(&counters, "HMGET");
+    redis_arg(&counters, hint->stats_key);
+    for (int i = 0; i < COUNTERS; i++)
+        redis_arg(&counters, counter_names[i]);
+    redis_send(commands(hint), &counters, OP_TIMEOUT_MS, on_counters_read, slot);
+    slot->query->open += 2;
 }
 
-static struct figures_request *
-figures_request_new(struct hints *hints, hints_figures_fn *fn, void *arg)
-{
-    struct figures_request *request = xcalloc(1, sizeof(*request));
-
-    request->hints = hints;
-    request->fn = fn;
-    request->arg = arg;
-    request->figures = xcalloc((size_t)hints->models->count + 1, sizeof(*request->figures));
-    return request;
-}
-
-void
+struct hints_query *
 hints_read(struct hints *hints, hints_figures_fn *fn, void *arg)
 {
-    struct figures_request *request = figures_request_new(hints, fn, arg);
+    struct hints_query *query = query_new(hints, fn, arg);
 
     hints_flush(hints);
-    for (int i = 0; i < hints->models->count; i++) {
-        struct hint *hint = hint_find(hints, hints->models->models[i].name);
-        struct redis_args marks = {0}, counters = {0};
-
-        put_hint_keys(hint, &marks);
-        redis_eval(commands(hint), &hints->read, &marks, OP_TIMEOUT_MS, on_marks_read,
-                   slot_new(request, i));
-        redis_arg(&counters, "HMGET");
-        redis_arg(&counters, hint->stats_key);
-        for (int c = 0; c < COUNTERS; c++)
-            redis_arg(&counters, counter_names[c]);
-        redis_send(commands(hint), &counters, OP_TIMEOUT_MS, on_counters_read,
-                   slot_new(request, i));
-    }
+    for (int i = 0; i < hints->models->count; i++)
+        ask_figures(hint_of_model(hints, i), &query->slots[i]);
+    return query;
 }
 
-void
+static void
+forget(struct hint *hint, struct query_slot *slot)
+{
+    struct redis_args args = {0};
+
+    hint->cooldown_until_ms = 0;
+    hint->throttled_until_ms = 0;
+    hint->has_throttles = false;
+    redis_arg(&args, "DEL");
+    redis_arg(&args, hint->cooldown_key);
+    redis_arg(&args, hint->throttled_key);
+    redis_arg(&args, hint->throttles_key);
+    redis_send(commands(hint), &args, OP_TIMEOUT_MS, on_reset_done, slot);
+    slot->query->open++;
+}
+
+struct hints_query *
 hints_reset(struct hints *hints, hints_figures_fn *fn, void *arg)
 {
-    struct figures_request *request = figures_request_new(hints, fn, arg);
+    struct hints_query *query = query_new(hints, fn, arg);
 
-    for (int i = 0; i < hints->models->count; i++) {
-        struct hint *hint = hint_find(hints, hints->models->models[i].name);
-        struct redis_args args = {0};
-
-        hint->cooldown_until_ms = 0;
-        hint->throttled_until_ms = 0;
-        hint->has_throttles = false;
-        redis_arg(&args, "DEL");
-        redis_arg(&args, hint->cooldown_key);
-        redis_arg(&args, hint->throttled_key);
-        redis_arg(&args, hint->throttles_key);
-        redis_send(commands(hint), &args, OP_TIMEOUT_MS, on_reset_done, slot_new(request, i));
-    }
+    for (int i = 0; i < hints->models->count; i++)
+        forget(hint_of_model(hints, i), &query->slots[i]);
+    return query;
 }
 
 /* ---- life ---- */
@@ -493,6 +509,8 @@ hints_free(struct hints *hints)
 
     if (hints == NULL)
         return;
+    while (hints->queries != NULL)
+        query_free(hints->queries);
     HASH_ITER(hh, hints->by_name, hint, next)
     {
         HASH_DEL(hints->by_name, hint);

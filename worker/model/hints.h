@@ -41,13 +41,16 @@ struct hints_figures {
     int64_t throttles_60s;
     int64_t cooldown_ms; /* what is left; 0: none */
 };
-/* At least one model must be configured. `figures[i]` belongs to models->models[i]; borrowed until
- * the callback returns; NULL with an error. */
+struct hints_query; /* a question that is under way */
+/* `figures[i]` belongs to models->models[i]; borrowed until the callback returns; NULL with an
+ * error. At least one model must be configured. */
 typedef void hints_figures_fn(const struct hints_figures *figures, int count,
                               const struct error *error, void *arg);
-void hints_read(struct hints *hints, hints_figures_fn *fn, void *arg);
+struct hints_query *hints_read(struct hints *hints, hints_figures_fn *fn, void *arg);
 /* Clears cooldowns, marks and throttles of all configured models, not the counters. fn as
- * hints_read, with NULL figures. */
-void hints_reset(struct hints *hints, hints_figures_fn *fn, void *arg);
+ * hints_read, with zeroed figures. */
+struct hints_query *hints_reset(struct hints *hints, hints_figures_fn *fn, void *arg);
+/* Its callback will not run. NULL is fine. */
+void hints_query_cancel(struct hints_query *query);
 
 #endif

@@ -14,7 +14,8 @@ state_of(struct json_slice root)
     struct json_slice state = json_get(root, "state");
 
     for (int i = STATE_RUNNING; i <= STATE_CANCELLED; i++)
-        if (state.type == JSON_STRING && json_equals(state, result_state_name(i)))
+        if (state.type == JSON_STRING &&
+            json_equals(state, result_state_name((enum result_state)i)))
             return (enum result_state)i;
     return STATE_FAILED;
 }

@@ -20,12 +20,14 @@ struct source {
     double served;
     struct redis *pop; /* blocking connection; owned; NULL at most once */
     struct event *due; /* the next delayed job */
+    int64_t due_at_ms; /* monotonic; when that fires */
     bool may_have_jobs;
     bool has_inbox; /* a pop has brought a job that is not claimed yet */
     bool is_paused;
     bool is_waiting; /* a blocking pop is under way */
     int64_t silent_until_ms;
-    int64_t shut_until_ms; /* monotonic; after a claim that failed, so that others have their turn */
+    int64_t
+        shut_until_ms; /* monotonic; after a claim that failed, so that others have their turn */
 };
 
 struct intake {
@@ -148,16 +150,12 @@ static void
 arm_due(struct source *source, int64_t due_in_ms)
 {
     /* One ms late rather than early: early finds nothing. */
-    struct timeval wait = clock_timeval(due_in_ms + 1), left;
+    int64_t due_at_ms = clock_mono_ms() + due_in_ms + 1;
+    struct timeval wait = clock_timeval(due_in_ms + 1);
 
-    if (event_pending(source->due, EV_TIMEOUT, &left)) {
-        struct timeval now, until;
-
-        evutil_gettimeofday(&now, NULL);
-        evutil_timeradd(&now, &wait, &until);
-        if (evutil_timercmp(&left, &until, <))
-            return;
-    }
+    if (event_pending(source->due, EV_TIMEOUT, NULL) && source->due_at_ms <= due_at_ms)
+        return;
+    source->due_at_ms = due_at_ms;
     event_add(source->due, &wait);
 }
 

@@ -1,6 +1,6 @@
 /*
- * queue_internal.h - what queue.c (taking and giving back) and queue_op.c (the steps of a
- * claim) share. Nobody else includes it.
+ * queue_internal.h - what queue.c (taking jobs), queue_op.c (the steps of a claim) and
+ * queue_lease.c (a worker's standing) share. Nobody else includes it.
  */
 #ifndef WORKER_QUEUE_QUEUE_INTERNAL_H
 #define WORKER_QUEUE_QUEUE_INTERNAL_H
@@ -47,8 +47,33 @@ struct queue {
     uint64_t next_token;
     struct held_claim *held; /* what memory says this worker holds */
     struct redis_script scripts[SCRIPT_COUNT];
-    struct queue_op *ops; /* steps under way */
+    struct queue_op *ops;           /* steps under way */
+    struct queue_request *requests; /* other calls under way */
 };
+
+/* A call to Redis that is under way, and whom to tell. Not repeated. */
+struct queue_request {
+    struct queue *queue;
+    union {
+        queue_claims_fn *claims;
+        queue_wait_fn *wait;
+        queue_pop_fn *pop;
+        queue_beat_fn *beat;
+        queue_left_fn *left; /* NULL: nobody */
+    } fn;
+    void *arg;
+    struct queue **pop_queues; /* a pop's; owned */
+    int pop_count;
+    char *reap_worker; /* whose jobs go back; owned */
+    bool is_leaving;
+    int64_t given_back;
+    struct queue_request *prev, *next;
+};
+struct queue_request *queue_request_new(struct queue *queue, void *arg);
+void queue_request_free(struct queue_request *request);
+
+/* Does memory know this claim? */
+bool queue_holds(const struct queue *queue, uint64_t token);
 
 /* The connection that all steps of this queue share, in order. */
 struct redis *queue_commands(struct queue *queue);
