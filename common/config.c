@@ -72,7 +72,7 @@ const struct config_setting config_settings[] = {
      CHOICES("debug", "info", "warn", "error"),
      .help = "the least important lines that are written"},
     {"HEADGATE_CONFIG", NULL, config_read_text, MEMBER(file),
-     .help = "a JSON file with models, job types and tenants"},
+     .help = "reserved for a configuration file; not available in this version"},
     {"USE_CELERY", "false", config_read_celery, CHOICES("false", "true", "no", "yes", "0", "1"),
      .help = "Celery's wire format; not available in this version"},
     {"AWS_REGION", .help = "where Bedrock is called"},

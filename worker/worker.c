@@ -153,6 +153,11 @@ open_models(struct worker *w, struct error *err)
 {
     struct error why = {0};
 
+    if (w->config->file != NULL)
+        return error_set(err, ERROR_CONFIG,
+                         "HEADGATE_CONFIG=%.100s: a configuration file is not available in this "
+                         "version: unset it",
+                         w->config->file);
     if (w->config->models == NULL)
         return error_set(err, ERROR_CONFIG,
                          "BEDROCK_MODEL_ID is not set: name the primary model, for example "

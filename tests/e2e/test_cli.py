@@ -33,7 +33,7 @@ def test_version_says_which(lonely):
 
 
 def test_help_names_every_verb(lonely):
-    for arguments in ([], ["--help"], ["help"], ["-h"]):
+    for arguments in (["--help"], ["help"], ["-h"]):
         done = lonely(*arguments)
         assert done.code == OK
         assert all(verb in done.out for verb in VERBS)
@@ -47,7 +47,7 @@ def test_every_verb_has_a_help_text(lonely, verb):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["nonsense"], ["--nonsense"], ["result"], ["cancel"], ["dead"], ["dead", "nonsense"],
+    [], ["nonsense"], ["--nonsense"], ["result"], ["cancel"], ["dead"], ["dead", "nonsense"],
     ["dead", "show"], ["dead", "retry"], ["dead", "drop"], ["pause"], ["resume"],
     ["enqueue", "--nonsense"], ["enqueue", "--type"], ["enqueue", "--field", "no-equals-sign"],
     ["worker", "extra"], ["version", "--nonsense"],

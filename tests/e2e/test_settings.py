@@ -46,6 +46,7 @@ USAGE = 2
     ("HEADGATE_HTTP", "127.0.0.1:99999"),
     ("HEADGATE_MODELS", "nobody/model"),
     ("HEADGATE_MODELS", "bedrock/"),
+    ("HEADGATE_CONFIG", "/etc/headgate.json"),
     ("REDIS_URL", "http://localhost:6379"),
     ("REDIS_URL", "redis://localhost:99999/0"),
     ("REDIS_URL", "redis://localhost:6379/x"),
