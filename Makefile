@@ -9,6 +9,7 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 LIBS    := libevent libevent_openssl hiredis libcurl libcrypto libssl libcjson
+ARCH    := $(shell uname -m)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla -Wswitch-enum \
            -Wnull-dereference -Wno-overlength-strings
@@ -16,7 +17,8 @@ ifneq (,$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1) $(CC))
 WARN    += -Wduplicated-cond -Wlogical-op
 HARDEN   = -ftrivial-auto-var-init=zero
 endif
-HARDEN  += -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -fno-common
+HARDEN  += -fstack-protector-strong -fstack-clash-protection -fPIE -fno-common \
+           $(if $(filter x86_64,$(ARCH)),-fcf-protection)
 FLAGS_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 FLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_asan     := -fsanitize=address,undefined
@@ -24,7 +26,7 @@ WERROR  := $(if $(CI),-Werror)
 
 # Asked at build time, not when make starts: `make deps` may install pkg-config itself.
 PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS) | sed 's/-I/-isystem /g')
-PKG_LIBS   = $(shell pkg-config --libs $(LIBS)) -lanl -lm
+PKG_LIBS   = $(shell pkg-config --libs $(LIBS)) -lm
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -g -I. -I$B -MMD -MP $(WARN) $(WERROR) $(HARDEN) \
              $(FLAGS_$(MODE)) $(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LINK_$(MODE)) $(LDFLAGS)

@@ -37,8 +37,9 @@ def bar(board):
 
 
 def progress_text(board, throttles):
-    return (f"{board.elapsed:4.1f} s  {board.done}/{board.total} done, {board.in_flight} in flight, "
-            f"primary {board.primary_share:.0f} %, throttled {throttles}")
+    return (f"{board.elapsed:4.1f} s  {board.done}/{board.total} done, "
+            f"{board.in_flight} in flight, primary {board.primary_share:.0f} %, "
+            f"throttled {throttles}")
 
 
 def print_figures(board, figures, cooldowns):
@@ -110,7 +111,8 @@ def print_result(board):
     result = max(board.succeeded, key=lambda result: len(result["calls"]), default=None)
     if result is None:
         return
-    print(f"\nOne of the results, shortened (redis-cli GET 'headgate:{{analyze}}:result:{result['id']}'):")
+    key = f"headgate:{{analyze}}:result:{result['id']}"
+    print(f"\nOne of the results, shortened (redis-cli GET '{key}'):")
     print(textwrap.indent(json.dumps(shorten(result), indent=2, ensure_ascii=False), "  "))
 
 

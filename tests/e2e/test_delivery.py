@@ -211,6 +211,24 @@ def test_a_worker_that_starts_without_redis_waits_for_it(servers, redis, sim, wo
     assert_all_succeeded(redis, ["late-redis"])
 
 
+def test_living_workers_keep_their_calls_when_redis_was_away_longer_than_a_lease(
+    servers, sim, worker
+):
+    redis = servers.redis(aof=True, arguments=("--appendfsync", "always"))
+    processes = [worker(redis_url=redis.url, HEADGATE_CONCURRENCY=2) for _ in range(4)]
+    sim.script({"do": "delay", "ms": (LEASE + 3) * 1000, "times": 8}, model=PRIMARY)
+    names = [f"held-{n}" for n in range(8)]
+    push_all(redis, names)
+    sim.wait_open(8)
+    redis.kill()
+    for process in processes:
+        until(lambda: process.readiness() == 503, what="a red /readyz")
+    stays(lambda: True, LEASE + 0.5)
+    redis.up()
+    assert_all_succeeded(redis, names, 15)
+    assert [len(sim.calls(f"mark-{name}")) for name in names] == [1] * len(names), "paid twice"
+
+
 def test_a_frozen_redis_is_survived(redis, sim, worker):
     process = worker()
     redis.push(job("warm"))

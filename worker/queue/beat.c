@@ -8,6 +8,9 @@
 
 #define BEATS_PER_LEASE 4
 #define REPEAT_MS       200
+/* After Redis was away every lease may have ended although all workers live: they get this long to
+ * come back before anybody reaps. A connection is tried at least once a second. */
+#define REAP_GRACE_MS 2000
 /* Cancels are asked for again by this much, so that none falls between two beats. */
 #define OVERLAP_MS 1000
 
@@ -16,7 +19,8 @@ struct beat {
     struct event *timer;
     bool is_open; /* a beat is under way */
     bool has_beaten;
-    int64_t sent_ms; /* monotonic */
+    int64_t sent_ms;         /* monotonic, as all here */
+    int64_t steady_since_ms; /* beats have succeeded since then; 0: the last one did not */
     int64_t alive_until_ms;
     int64_t cancels_since_ms; /* Redis' clock */
     int64_t last_held; /* claims held in memory when the last beat found more on record; -1: it did
@@ -34,6 +38,8 @@ beat_again_in(struct beat *beat, int64_t ms)
 static void
 reap_expired(const struct beat *beat, const redisReply *workers)
 {
+    if (clock_mono_ms() - beat->steady_since_ms < REAP_GRACE_MS)
+        return;
     for (size_t i = 0; workers != NULL && i < workers->elements; i++)
         queue_reap(beat->options.queue, redis_str(redis_at(workers, i), ""));
 }
@@ -66,9 +72,12 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
 
     beat->is_open = false;
     if (error != NULL) {
+        beat->steady_since_ms = 0;
         beat_again_in(beat, REPEAT_MS);
         return;
     }
+    if (beat->steady_since_ms == 0)
+        beat->steady_since_ms = clock_mono_ms();
     beat_again_in(beat, options->lease_ms / BEATS_PER_LEASE);
     beat->alive_until_ms = beat->sent_ms + options->lease_ms;
     beat->cancels_since_ms = reply->now_ms - OVERLAP_MS;
