@@ -31,7 +31,7 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -g -I. -I$B -MMD -MP $(WARN) $(WERROR) $(H
              $(FLAGS_$(MODE)) $(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LINK_$(MODE)) $(LDFLAGS)
 
-SOURCES := $(wildcard common/*.c worker/*.c worker/*/*.c)
+SOURCES := $(wildcard common/*.c common/*/*.c worker/*.c worker/*/*.c)
 LUA     := $(filter-out %/prelude.lua,$(wildcard worker/*/lua/*.lua))
 SIM     := $(wildcard tests/sim/*.c)
 UNITS   := $(wildcard tests/unit/test_*.c)
@@ -104,7 +104,7 @@ asan: deps ## every test, on a build with AddressSanitizer and UBSan
 check: ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))
 	clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(SUPPORT) \
-	    $(wildcard common/*.h worker/*.h worker/*/*.h tests/*/*.h)
+	    $(wildcard common/*.h common/*/*.h worker/*.h worker/*/*.h tests/*/*.h)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unknownEvaluationOrder \
 	    --library=.cppcheck.cfg -I. -I$B --std=c11 \

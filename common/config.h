@@ -12,7 +12,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
-#include "common/redis_url.h"
+#include "common/redis/redis_url.h"
 
 #include <event2/buffer.h>
 #include <stdbool.h>

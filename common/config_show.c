@@ -3,7 +3,7 @@
  */
 #include "common/config.h"
 #include "common/config_value.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/memory.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "common/log.h"
 
 #include "common/clock.h"
-#include "common/json_text.h"
+#include "common/json/json_text.h"
 #include "common/utf8.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
 #define WORKER_ATTEMPT_H
 
 #include "common/config.h"
-#include "common/http_client.h"
+#include "common/http/http_client.h"
 #include "common/metrics.h"
 #include "worker/model/hints.h"
 #include "worker/provider/provider.h"

@@ -8,9 +8,9 @@
 
 #include "worker/worker.h"
 
-#include "common/http_client.h"
+#include "common/http/http_client.h"
 #include "common/metrics.h"
-#include "common/redis_route.h"
+#include "common/redis/redis_route.h"
 #include "worker/attempt.h"
 #include "worker/control/control.h"
 #include "worker/gate.h"

@@ -1,6 +1,6 @@
 #include "tests/sim/composition.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "tests/sim/chance.h"
 
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 #define SIM_FIELD_H
 
 #include "common/error.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 int field_double(struct json_slice object, const char *name, double low, double high, double *value,
                  struct error *err) WARN_UNUSED;

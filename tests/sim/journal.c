@@ -1,6 +1,6 @@
 #include "tests/sim/journal.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/memory.h"
 
 #include <ctype.h>

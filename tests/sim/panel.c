@@ -1,7 +1,7 @@
 #include "tests/sim/panel.h"
 
 #include "common/clock.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <stdlib.h>
 #include <string.h>

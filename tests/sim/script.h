@@ -5,7 +5,7 @@
 #define SIM_SCRIPT_H
 
 #include "common/error.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 enum fault_kind {
     FAULT_THROTTLE,

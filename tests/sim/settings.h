@@ -5,7 +5,7 @@
 #define SIM_SETTINGS_H
 
 #include "common/error.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "tests/sim/quota.h"
 
 #include <uthash.h>

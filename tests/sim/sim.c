@@ -1,6 +1,6 @@
 #include "tests/sim/sim.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/memory.h"
 #include "tests/sim/call.h"
 #include "tests/sim/options.h"

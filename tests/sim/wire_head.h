@@ -7,7 +7,7 @@
 #ifndef SIM_WIRE_HEAD_H
 #define SIM_WIRE_HEAD_H
 
-#include "common/aws_sign.h"
+#include "common/aws/aws_sign.h"
 
 #include <stdbool.h>
 #include <stddef.h>

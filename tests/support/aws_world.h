@@ -4,7 +4,7 @@
 #ifndef TESTS_SUPPORT_AWS_WORLD_H
 #define TESTS_SUPPORT_AWS_WORLD_H
 
-#include "common/aws_credentials.h"
+#include "common/aws/aws_credentials.h"
 
 #include <cjson/cJSON.h>
 

@@ -1,6 +1,6 @@
 #include "tests/support/bedrock_bench.h"
 
-#include "common/http_answer.h"
+#include "common/http/http_answer.h"
 #include "tests/support/golden.h"
 
 #include <setjmp.h>

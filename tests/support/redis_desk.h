@@ -4,7 +4,7 @@
 #ifndef TESTS_SUPPORT_REDIS_DESK_H
 #define TESTS_SUPPORT_REDIS_DESK_H
 
-#include "common/redis.h"
+#include "common/redis/redis.h"
 #include "tests/support/redis_server.h"
 
 #define LIMIT_MS 10000 /* for what must happen: only a failing test waits so long */

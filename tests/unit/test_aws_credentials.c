@@ -1,4 +1,4 @@
-#include "common/aws_credentials.h"
+#include "common/aws/aws_credentials.h"
 #include "tests/support/aws_world.h"
 #include "tests/support/golden.h"
 

@@ -1,5 +1,5 @@
-#include "common/aws_credentials.h"
-#include "common/aws_endpoint.h"
+#include "common/aws/aws_credentials.h"
+#include "common/aws/aws_endpoint.h"
 #include "tests/support/aws_world.h"
 #include "tests/support/golden.h"
 

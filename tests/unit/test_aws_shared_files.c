@@ -1,5 +1,5 @@
-#include "common/aws_credentials.h"
-#include "common/aws_ini.h"
+#include "common/aws/aws_credentials.h"
+#include "common/aws/aws_ini.h"
 #include "tests/support/aws_world.h"
 #include "tests/support/golden.h"
 

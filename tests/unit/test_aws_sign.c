@@ -1,5 +1,5 @@
-#include "common/aws_endpoint.h"
-#include "common/aws_sign.h"
+#include "common/aws/aws_endpoint.h"
+#include "common/aws/aws_sign.h"
 #include "tests/support/golden.h"
 
 #include <dirent.h>

@@ -1,4 +1,4 @@
-#include "common/aws_skew.h"
+#include "common/aws/aws_skew.h"
 #include "tests/support/golden.h"
 
 #include <setjmp.h>

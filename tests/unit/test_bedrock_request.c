@@ -1,4 +1,4 @@
-#include "common/aws_sign.h"
+#include "common/aws/aws_sign.h"
 #include "tests/support/bedrock_bench.h"
 #include "tests/support/golden.h"
 

@@ -1,5 +1,5 @@
 #include "common/config.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/memory.h"
 
 #include <fcntl.h>

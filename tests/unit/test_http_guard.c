@@ -1,5 +1,5 @@
-#include "common/http_guard.h"
-#include "common/http_head.h"
+#include "common/http/http_guard.h"
+#include "common/http/http_head.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/memory.h"
 
 #include <setjmp.h>

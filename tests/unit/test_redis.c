@@ -1,5 +1,5 @@
 /* What common/redis promises, on a real redis-server. */
-#include "common/redis.h"
+#include "common/redis/redis.h"
 
 #include "common/memory.h"
 #include "tests/support/loop.h"

@@ -1,5 +1,5 @@
 /* What callbacks of common/redis may do: everything. */
-#include "common/redis.h"
+#include "common/redis/redis.h"
 
 #include "tests/support/loop.h"
 #include "tests/support/redis_desk.h"

@@ -1,5 +1,5 @@
 /* What common/redis does when Redis refuses, hangs, dies or is not there. */
-#include "common/redis.h"
+#include "common/redis/redis.h"
 
 #include "common/clock.h"
 #include "tests/support/fake_redis.h"

@@ -1,5 +1,5 @@
 /* A connection of common/redis that listens to channels. */
-#include "common/redis.h"
+#include "common/redis/redis.h"
 
 #include "tests/support/fake_redis.h"
 #include "tests/support/loop.h"

@@ -1,9 +1,9 @@
 /* The pure parts of common/redis: words, errors, deadlines. */
 #include "common/clock.h"
-#include "common/redis.h"
-#include "common/redis_calls.h"
-#include "common/redis_command.h"
-#include "common/redis_reply.h"
+#include "common/redis/redis.h"
+#include "common/redis/redis_calls.h"
+#include "common/redis/redis_command.h"
+#include "common/redis/redis_reply.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

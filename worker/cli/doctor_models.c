@@ -1,7 +1,7 @@
 #include "worker/cli/doctor.h"
 
 #include "common/clock.h"
-#include "common/http_client.h"
+#include "common/http/http_client.h"
 #include "common/memory.h"
 #include "worker/model/model.h"
 #include "worker/provider/bedrock.h"

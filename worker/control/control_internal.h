@@ -4,8 +4,8 @@
 #ifndef WORKER_CONTROL_CONTROL_INTERNAL_H
 #define WORKER_CONTROL_CONTROL_INTERNAL_H
 
-#include "common/http_server.h"
-#include "common/json.h"
+#include "common/http/http_server.h"
+#include "common/json/json.h"
 #include "worker/control/access.h"
 #include "worker/control/control.h"
 

@@ -79,7 +79,8 @@ void
 route_reset(struct control *control, struct http_exchange *exchange, const char *rest)
 {
     (void)rest;
-    request_ask_hints(request_new(control, exchange, sizeof(struct request), on_reset), hints_reset);
+    request_ask_hints(request_new(control, exchange, sizeof(struct request), on_reset),
+                      hints_reset);
 }
 
 /* ---- GET /queue_stats ---- */

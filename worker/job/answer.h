@@ -7,7 +7,7 @@
 #ifndef WORKER_JOB_ANSWER_H
 #define WORKER_JOB_ANSWER_H
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 /* Finds the list of feedback items: the `feedback_items` array of an object, or else an array
  * of such items. Tried in this order: the whole answer, what stands in code fences, then from

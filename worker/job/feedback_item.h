@@ -6,7 +6,7 @@
 #ifndef WORKER_JOB_FEEDBACK_ITEM_H
 #define WORKER_JOB_FEEDBACK_ITEM_H
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 /* The fields an item always has, in the order in which they are printed. */
 enum item_field {

@@ -8,7 +8,7 @@
 #define WORKER_JOB_JOB_H
 
 #include "common/error.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "worker/job/job_type.h"
 
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 #include "worker/job/put.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -10,7 +10,7 @@
 #ifndef WORKER_MODEL_HINTS_H
 #define WORKER_MODEL_HINTS_H
 
-#include "common/redis_route.h"
+#include "common/redis/redis_route.h"
 #include "worker/job/call.h"
 #include "worker/model/model.h"
 #include "worker/model/selection.h"

@@ -1,6 +1,6 @@
 #include "worker/model/model_view.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <inttypes.h>
 #include <string.h>

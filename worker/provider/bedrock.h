@@ -7,7 +7,7 @@
 #ifndef WORKER_PROVIDER_BEDROCK_H
 #define WORKER_PROVIDER_BEDROCK_H
 
-#include "common/aws_credentials.h"
+#include "common/aws/aws_credentials.h"
 #include "worker/provider/provider.h"
 
 struct bedrock;

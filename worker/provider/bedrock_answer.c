@@ -1,6 +1,6 @@
 #include "worker/provider/bedrock_answer.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

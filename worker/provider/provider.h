@@ -8,7 +8,7 @@
 #define WORKER_PROVIDER_PROVIDER_H
 
 #include "common/error.h"
-#include "common/http_client.h"
+#include "common/http/http_client.h"
 #include "worker/job/call.h"
 #include "worker/job/job.h"
 

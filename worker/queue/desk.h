@@ -8,7 +8,7 @@
 #ifndef WORKER_QUEUE_DESK_H
 #define WORKER_QUEUE_DESK_H
 
-#include "common/redis_route.h"
+#include "common/redis/redis_route.h"
 
 struct desk;
 

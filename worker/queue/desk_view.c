@@ -1,7 +1,7 @@
 #include "worker/queue/desk_view.h"
 
 #include "common/memory.h"
-#include "common/redis.h"
+#include "common/redis/redis.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #ifndef WORKER_QUEUE_DESK_VIEW_H
 #define WORKER_QUEUE_DESK_VIEW_H
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "worker/job/result.h"
 
 #include <hiredis/hiredis.h>

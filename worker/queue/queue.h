@@ -13,7 +13,7 @@
 #ifndef WORKER_QUEUE_QUEUE_H
 #define WORKER_QUEUE_QUEUE_H
 
-#include "common/redis_route.h"
+#include "common/redis/redis_route.h"
 #include "worker/job/job.h"
 
 #include <event2/buffer.h>

@@ -4,7 +4,7 @@
 #ifndef WORKER_QUEUE_SCRIPTS_H
 #define WORKER_QUEUE_SCRIPTS_H
 
-#include "common/redis.h"
+#include "common/redis/redis.h"
 
 enum queue_script {
     SCRIPT_CLAIM,

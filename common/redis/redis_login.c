@@ -1,0 +1,93 @@
+#include "common/redis/redis_private.h"
+
+#include "common/redis/redis_reply.h"
+
+#include <stdio.h>
+
+#define PROBE_AGAIN_MS 100 /* while Redis loads its data, or waits for its primary */
+
+static void
+on_auth(const redisReply *reply, const struct error *error, void *arg)
+{
+    (void)reply;
+    if (error != NULL)
+        redis_refused(arg, "AUTH", error);
+}
+
+static void
+on_select(const redisReply *reply, const struct error *error, void *arg)
+{
+    (void)reply;
+    if (error != NULL)
+        redis_refused(arg, "SELECT", error);
+}
+
+bool
+redis_is_answer(const struct error *error)
+{
+    return error == NULL || redis_error_is(error->message, "NOPERM");
+}
+
+static void
+on_probe(const redisReply *reply, const struct error *error, void *arg)
+{
+    struct redis *redis = arg;
+
+    (void)reply;
+    if (redis_is_answer(error) && redis->is_listener) {
+        redis_listener_start(redis);
+    } else if (redis_is_answer(error)) {
+        redis_become_ready(redis);
+    } else if (error->kind == ERROR_TRANSIENT) {
+        redis->last_error = *error;
+        redis_ring_in(redis->wake_timer, PROBE_AGAIN_MS);
+        redis_ring_in(redis->tell_timer, 0);
+    } else {
+        redis_refused(redis, "PING", error);
+    }
+}
+
+void
+redis_login_probe(struct redis *redis)
+{
+    redis_say(redis, redis->options.connect_timeout_ms, on_probe,
+              (const char *const[]){"PING", NULL});
+}
+
+static void
+authenticate(struct redis *redis)
+{
+    const char *username = redis->url.username;
+    const char *password = redis->url.password;
+    const char *const as_user[] = {"AUTH", username, password, NULL};
+    const char *const as_default[] = {"AUTH", password, NULL};
+
+    if (username[0] != '\0' || password[0] != '\0')
+        redis_say(redis, redis->options.connect_timeout_ms, on_auth,
+                  username[0] != '\0' ? as_user : as_default);
+}
+
+static void
+select_db(struct redis *redis)
+{
+    char db[16];
+
+    snprintf(db, sizeof(db), "%d", redis->url.db);
+    if (redis->url.db != 0)
+        redis_say(redis, redis->options.connect_timeout_ms, on_select,
+                  (const char *const[]){"SELECT", db, NULL});
+}
+
+/* All in one write. The name comes last, because its errors do not count: what Redis says
+ * before it hangs up on one client too many must be the answer to a command that does. */
+void
+redis_login_start(struct redis *redis)
+{
+    redis->state = REDIS_LOGIN;
+    authenticate(redis);
+    select_db(redis);
+    redis_login_probe(redis);
+    if (redis->client_name != NULL)
+        redis_say(redis, redis->options.connect_timeout_ms, NULL,
+                  (const char *const[]){"CLIENT", "SETNAME", redis->client_name, NULL});
+}
