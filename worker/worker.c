@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "worker/cli/cli.h"
+#include "worker/exit_code.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -344,7 +344,7 @@ worker_run(const struct config *config)
         log_error("configuration", LOG_STR("error", error.message));
         model_list_release(&w->models);
         free(w);
-        return CLI_USAGE;
+        return EXIT_USAGE;
     }
     w->base = event_base_new();
     open_signals(w);
@@ -352,7 +352,7 @@ worker_run(const struct config *config)
     if (open_control(w, &error) < 0) {
         log_error("HEADGATE_HTTP can't be used: name another address:port, or off",
                   LOG_STR("value", config->http), LOG_STR("error", error.message));
-        w->exit_code = CLI_USAGE;
+        w->exit_code = EXIT_USAGE;
     } else {
         log_start(w);
         memory_forget_startup();

@@ -9,7 +9,7 @@
 /* What `headgate version` says. */
 #define HEADGATE_VERSION "0.1.0"
 
-/* Works until SIGTERM or SIGINT has drained it. Returns an exit code of cli.h. */
+/* Works until SIGTERM or SIGINT has drained it. Returns an exit_code. */
 int worker_run(const struct config *config);
 
 #endif

@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "worker/cli/cli.h"
+#include "worker/exit_code.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +195,7 @@ worker_on_redis_state(bool is_ready, const struct error *why, void *arg)
     if (!w->has_met_redis && why->kind == ERROR_REFUSED) {
         log_error("REDIS_URL: Redis refuses us; check user, password and database",
                   LOG_STR("url", url), LOG_STR("error", why->message));
-        w->exit_code = CLI_USAGE;
+        w->exit_code = EXIT_USAGE;
         event_base_loopbreak(w->base);
     }
 }

@@ -106,7 +106,7 @@ unknown_verb(const char *name)
             closest = verbs[i];
     fprintf(stderr, "headgate: there is no verb \"%.*s\"; did you mean \"%s\"? (headgate help)\n",
             NAME_MAX_LEN, name, closest->name);
-    return CLI_USAGE;
+    return EXIT_USAGE;
 }
 
 static int
@@ -139,7 +139,7 @@ cli_main(int argc, char **argv)
 
     if (argc < 2) {
         print_verbs(stderr);
-        return CLI_USAGE;
+        return EXIT_USAGE;
     }
     if (verb != NULL)
         return run_verb(verb, argc - 1, argv + 1);
@@ -150,5 +150,5 @@ cli_main(int argc, char **argv)
     if (argc > 2)
         return help(argv[2]);
     print_verbs(stdout);
-    return CLI_OK;
+    return EXIT_OK;
 }

@@ -29,7 +29,7 @@ run_config(const struct verb *verb, int argc, char **argv)
     config_show(&config, json, out);
     print_buffer(out);
     config_release(&config);
-    return CLI_OK;
+    return EXIT_OK;
 }
 
 const struct verb verb_config = {
@@ -55,7 +55,7 @@ run_version(const struct verb *verb, int argc, char **argv)
     else
         printf("headgate %s\n%s\nlibevent %s\n%s\n", HEADGATE_VERSION, curl_version(),
                event_get_version(), OpenSSL_version(OPENSSL_VERSION));
-    return CLI_OK;
+    return EXIT_OK;
 }
 
 const struct verb verb_version = {

@@ -129,9 +129,9 @@ static int
 walk(struct dead *dead, letter_fn *each)
 {
     int64_t first = 0, count = PAGE;
-    int exit_code = CLI_OK;
+    int exit_code = EXIT_OK;
 
-    for (; exit_code == CLI_OK && count == PAGE; first += count)
+    for (; exit_code == EXIT_OK && count == PAGE; first += count)
         exit_code = walk_page(dead, first, PAGE, each, &count);
     return exit_code;
 }
@@ -230,7 +230,7 @@ retry_letter(struct dead *dead, const struct letter *letter)
     if (payload == NULL) {
         fprintf(stderr, "headgate: %s: its payload can't be read; it stays where it is\n",
                 letter->id != NULL ? letter->id : "a letter without id");
-        return CLI_OK;
+        return EXIT_OK;
     }
     desk_dead_retry(dead->session.desk, dead->queue, letter->text, letter->len,
                     letter->id != NULL ? letter->id : "", payload, len, session_on_reply, &call);
@@ -241,13 +241,13 @@ retry_letter(struct dead *dead, const struct letter *letter)
 static int
 act_on_copies(struct dead *dead, act_fn *act)
 {
-    int exit_code = CLI_OK;
+    int exit_code = EXIT_OK;
 
     while (dead->copies != NULL) {
         struct copy *copy = dead->copies;
         struct letter letter = letter_of(copy->text, copy->len);
 
-        if (exit_code == CLI_OK)
+        if (exit_code == EXIT_OK)
             exit_code = act(dead, &letter);
         dead->copies = copy->next;
         free(letter.id);
@@ -275,11 +275,11 @@ act_on_all(struct dead *dead, act_fn *act)
 
     desk_stats(dead->session.desk, dead->queue, session_on_reply, &call);
     exit_code = session_wait(&dead->session, &call);
-    while (exit_code == CLI_OK && left > 0) {
+    while (exit_code == EXIT_OK && left > 0) {
         int64_t done = dead->done, most = left < PAGE ? left : PAGE;
 
         exit_code = walk_page(dead, kept, most, keep_copy, &count);
-        if (exit_code != CLI_OK || count == 0)
+        if (exit_code != EXIT_OK || count == 0)
             break;
         exit_code = act_on_copies(dead, act);
         left -= count;
@@ -322,9 +322,9 @@ report(const struct dead *dead, const struct action *action)
     else if (action->act != NULL)
         printf("%s: %lld\n", action->done, (long long)dead->done);
     if (dead->id == NULL || dead->matches > 0)
-        return CLI_OK;
+        return EXIT_OK;
     fprintf(stderr, "headgate: no dead letter has the id %s\n", dead->id);
-    return CLI_FAILED;
+    return EXIT_FAILED;
 }
 
 static int
@@ -332,14 +332,14 @@ run_action(struct dead *dead, const struct action *action, const char *queue)
 {
     int exit_code = session_open(&dead->session, queue);
 
-    if (exit_code != CLI_OK)
+    if (exit_code != EXIT_OK)
         return exit_code;
-    for (int i = 0; i < dead->session.queue_count && exit_code == CLI_OK; i++) {
+    for (int i = 0; i < dead->session.queue_count && exit_code == EXIT_OK; i++) {
         dead->queue = dead->session.queues[i];
         exit_code = action->act != NULL ? act_on_all(dead, action->act) : walk(dead, action->each);
     }
     session_close(&dead->session);
-    return exit_code == CLI_OK ? report(dead, action) : exit_code;
+    return exit_code == EXIT_OK ? report(dead, action) : exit_code;
 }
 
 static int

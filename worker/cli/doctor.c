@@ -79,7 +79,7 @@ check_redis(struct doctor *doctor)
     char url[256];
 
     redis_url_show(&session->config.redis, url, sizeof(url));
-    if (session_connect(session) == CLI_OK) {
+    if (session_connect(session) == EXIT_OK) {
         doctor_tell(doctor, CHECK_OK, "Redis connection", NULL, "%s", url);
         doctor_check_redis(doctor);
         return;
@@ -105,8 +105,8 @@ examine(struct doctor *doctor)
         printf("\n%d fine, %d warnings, %d failures\n", doctor->counts[CHECK_OK],
                doctor->counts[CHECK_WARN], doctor->counts[CHECK_FAIL]);
     if (doctor->is_out_of_reach)
-        return CLI_UNREACHABLE;
-    return doctor->counts[CHECK_FAIL] > 0 ? CLI_FAILED : CLI_OK;
+        return EXIT_UNREACHABLE;
+    return doctor->counts[CHECK_FAIL] > 0 ? EXIT_FAILED : EXIT_OK;
 }
 
 static int
@@ -122,7 +122,7 @@ run_doctor(const struct verb *verb, int argc, char **argv)
 
     if (flags_read(verb, argc, argv, flags, 0, 0, &first, &exit_code) != 0)
         return exit_code;
-    if ((exit_code = session_prepare(&doctor.session, queue)) != CLI_OK)
+    if ((exit_code = session_prepare(&doctor.session, queue)) != EXIT_OK)
         return exit_code;
     exit_code = examine(&doctor);
     session_close(&doctor.session);

@@ -226,7 +226,7 @@ push_line(struct enqueue *e, const char *line, size_t len, int64_t number)
         return;
     if (push_job(e, line, len, &err) != 0) {
         fprintf(stderr, "headgate: line %lld: %s\n", (long long)number, err.message);
-        e->exit_code = CLI_FAILED;
+        e->exit_code = EXIT_FAILED;
     }
     finish_pushes(e, PIPELINE_MAX);
 }
@@ -240,7 +240,7 @@ push_lines(struct enqueue *e)
     ssize_t len;
 
     if (file == NULL) {
-        e->exit_code = CLI_USAGE;
+        e->exit_code = EXIT_USAGE;
         return;
     }
     for (int64_t number = 1; (len = getline(&line, &size, file)) > 0; number++)
@@ -274,7 +274,7 @@ push_all(struct enqueue *e)
     if (e->jsonl != NULL)
         push_lines(e);
     else if (e->content_file != NULL && put_content(e) != 0)
-        e->exit_code = CLI_USAGE;
+        e->exit_code = EXIT_USAGE;
     else
         push_one(e);
 }
@@ -284,7 +284,7 @@ enqueue(const struct verb *verb, struct enqueue *e)
 {
     int exit_code = session_open(&e->session, e->queue);
 
-    if (exit_code != CLI_OK)
+    if (exit_code != EXIT_OK)
         return exit_code;
     if (e->queue != NULL && e->session.queue_count != 1) {
         e->exit_code = usage_error(verb, "--queue %s: name one queue", e->queue);
@@ -300,10 +300,10 @@ static int
 check_options(const struct verb *verb, const struct enqueue *e)
 {
     if (e->jsonl == NULL)
-        return CLI_OK;
+        return EXIT_OK;
     if (e->id != NULL || e->content_file != NULL || evbuffer_get_length(e->fields) > 0)
         return usage_error(verb, "--jsonl has whole jobs: no --id, --field or --content-file");
-    return CLI_OK;
+    return EXIT_OK;
 }
 
 static int
@@ -323,7 +323,7 @@ run_enqueue(const struct verb *verb, int argc, char **argv)
     int first, exit_code;
 
     if (flags_read(verb, argc, argv, flags, 0, 0, &first, &exit_code) == 0 &&
-        (exit_code = check_options(verb, &e)) == CLI_OK)
+        (exit_code = check_options(verb, &e)) == EXIT_OK)
         exit_code = enqueue(verb, &e);
     evbuffer_free(e.fields);
     return exit_code;

@@ -20,7 +20,7 @@ usage_error(const struct verb *verb, const char *format, ...)
     va_end(args);
     fprintf(stderr, "\nusage: headgate %s %s   (headgate help %s tells more)\n", verb->name,
             verb->operands, verb->name);
-    return CLI_USAGE;
+    return EXIT_USAGE;
 }
 
 int
@@ -30,16 +30,16 @@ verb_error(const struct error *error)
     switch (error->kind) {
     case ERROR_INPUT:
     case ERROR_CONFIG:
-    case ERROR_TOO_LARGE: return CLI_USAGE;
+    case ERROR_TOO_LARGE: return EXIT_USAGE;
     case ERROR_NONE:
-    case ERROR_INTERNAL: return CLI_FAILED;
+    case ERROR_INTERNAL: return EXIT_FAILED;
     case ERROR_REFUSED:
     case ERROR_TRANSIENT:
     case ERROR_UNREACHABLE:
     case ERROR_LOST:
     case ERROR_TIMEOUT: break;
     }
-    return CLI_UNREACHABLE;
+    return EXIT_UNREACHABLE;
 }
 
 static int
@@ -91,7 +91,7 @@ print_help(const struct verb *verb)
 {
     printf("usage: headgate %s %s\n\n%s.\n\n%s", verb->name, verb->operands, verb->summary,
            verb->help);
-    return CLI_OK;
+    return EXIT_OK;
 }
 
 int
@@ -102,7 +102,7 @@ flags_read(const struct verb *verb, int argc, char **argv, const struct flag *fl
     int count = make_table(flags, table);
     int found;
 
-    *exit_code = CLI_USAGE;
+    *exit_code = EXIT_USAGE;
     optind = 1;
     opterr = 0;
     while ((found = getopt_long(argc, argv, ":h", table, NULL)) != -1) {

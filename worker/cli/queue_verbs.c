@@ -32,7 +32,7 @@ pause_queue(struct session *session, const char *queue, bool is_paused, bool jso
 
     desk_pause(session->desk, queue, is_paused, session_on_reply, &call);
     exit_code = session_wait(session, &call);
-    if (exit_code == CLI_OK)
+    if (exit_code == EXIT_OK)
         show(queue, is_paused, json);
     return exit_code;
 }
@@ -47,9 +47,9 @@ set_paused(const struct verb *verb, int argc, char **argv, bool is_paused)
 
     if (flags_read(verb, argc, argv, flags, 1, 1, &first, &exit_code) != 0)
         return exit_code;
-    if ((exit_code = session_open(&session, argv[first])) != CLI_OK)
+    if ((exit_code = session_open(&session, argv[first])) != EXIT_OK)
         return exit_code;
-    for (int i = 0; i < session.queue_count && exit_code == CLI_OK; i++)
+    for (int i = 0; i < session.queue_count && exit_code == EXIT_OK; i++)
         exit_code = pause_queue(&session, session.queues[i], is_paused, json);
     session_close(&session);
     return exit_code;

@@ -14,7 +14,7 @@ static int
 check_id(const struct verb *verb, const char *id)
 {
     if (job_id_is_valid(id, strlen(id)))
-        return CLI_OK;
+        return EXIT_OK;
     return usage_error(verb, "an id has 1 to 256 bytes and no control characters");
 }
 
@@ -34,8 +34,8 @@ run_result(const struct verb *verb, int argc, char **argv)
 
     if (flags_read(verb, argc, argv, flags, 1, 1, &first, &exit_code) != 0)
         return exit_code;
-    if ((exit_code = check_id(verb, argv[first])) != CLI_OK ||
-        (exit_code = session_open(&session, queue)) != CLI_OK)
+    if ((exit_code = check_id(verb, argv[first])) != EXIT_OK ||
+        (exit_code = session_open(&session, queue)) != EXIT_OK)
         return exit_code;
     exit_code = wait ? result_wait(&session, argv[first], clock_mono_ms() + timeout_ms, json)
                      : result_show(&session, argv[first], json);
@@ -77,9 +77,9 @@ on_cancel(const redisReply *reply, void *arg)
 static int
 cancel_in(struct session *session, const char *only, const char *id, struct cancelled *cancelled)
 {
-    int exit_code = CLI_OK;
+    int exit_code = EXIT_OK;
 
-    for (int i = 0; i < session->queue_count && exit_code == CLI_OK; i++) {
+    for (int i = 0; i < session->queue_count && exit_code == EXIT_OK; i++) {
         struct session_call call = {.read = on_cancel, .arg = cancelled};
 
         if (only != NULL && strcmp(only, session->queues[i]) != 0)
@@ -99,7 +99,7 @@ show_cancelled(const char *id, const struct cancelled *cancelled, bool json)
         puts(cancelled->was_final     ? "it is final already"
              : cancelled->was_running ? "its worker was told to stop"
                                       : "it will be dropped when its turn comes");
-        return cancelled->was_final ? CLI_FAILED : CLI_OK;
+        return cancelled->was_final ? EXIT_FAILED : EXIT_OK;
     }
     out = xevbuffer();
     evbuffer_add_printf(out,
@@ -107,7 +107,7 @@ show_cancelled(const char *id, const struct cancelled *cancelled, bool json)
     json_put_string(out, id, strlen(id));
     evbuffer_add_printf(out, ",\"was_running\":%s}", cancelled->was_running ? "true" : "false");
     print_line(out);
-    return cancelled->was_final ? CLI_FAILED : CLI_OK;
+    return cancelled->was_final ? EXIT_FAILED : EXIT_OK;
 }
 
 static int
@@ -117,11 +117,11 @@ cancel(struct session *session, const char *id, bool json)
     struct found_job found;
     int exit_code = session_find_job(session, id, &found);
 
-    if (exit_code == CLI_OK) {
+    if (exit_code == EXIT_OK) {
         exit_code = cancel_in(session, found.queue, id, &cancelled);
         found_job_release(&found);
     }
-    return exit_code == CLI_OK ? show_cancelled(id, &cancelled, json) : exit_code;
+    return exit_code == EXIT_OK ? show_cancelled(id, &cancelled, json) : exit_code;
 }
 
 static int
@@ -136,8 +136,8 @@ run_cancel(const struct verb *verb, int argc, char **argv)
 
     if (flags_read(verb, argc, argv, flags, 1, 1, &first, &exit_code) != 0)
         return exit_code;
-    if ((exit_code = check_id(verb, argv[first])) != CLI_OK ||
-        (exit_code = session_open(&session, queue)) != CLI_OK)
+    if ((exit_code = check_id(verb, argv[first])) != EXIT_OK ||
+        (exit_code = session_open(&session, queue)) != EXIT_OK)
         return exit_code;
     exit_code = cancel(&session, argv[first], json);
     session_close(&session);

@@ -75,7 +75,7 @@ show_final(const struct found_job *found, bool json)
         print_success(view.root);
     else
         print_failure(found, json_get(view.root, "error"));
-    return view.state == STATE_SUCCEEDED ? CLI_OK : CLI_FAILED;
+    return view.state == STATE_SUCCEEDED ? EXIT_OK : EXIT_FAILED;
 }
 
 static int
@@ -97,7 +97,7 @@ show_unfinished(const char *id, enum standing standing, bool json)
         evbuffer_add_printf(out, "%s", states[standing]);
     }
     print_line(out);
-    return CLI_TIMEOUT;
+    return EXIT_TIMEOUT;
 }
 
 int
@@ -106,7 +106,7 @@ result_show(struct session *session, const char *id, bool json)
     struct found_job found;
     int exit_code = session_find_job(session, id, &found);
 
-    if (exit_code != CLI_OK)
+    if (exit_code != EXIT_OK)
         return exit_code;
     exit_code = found.standing == STANDING_FINAL ? show_final(&found, json)
                                                  : show_unfinished(id, found.standing, json);
@@ -121,7 +121,7 @@ result_wait(struct session *session, const char *id, int64_t until_ms, bool json
         struct found_job found;
         int exit_code = session_find_job(session, id, &found);
 
-        if (exit_code != CLI_OK)
+        if (exit_code != EXIT_OK)
             return exit_code;
         if (found.standing == STANDING_FINAL) {
             exit_code = show_final(&found, json);
@@ -130,7 +130,7 @@ result_wait(struct session *session, const char *id, int64_t until_ms, bool json
         }
         if (clock_mono_ms() >= until_ms) {
             fprintf(stderr, "headgate: %s is not final in time\n", id);
-            return CLI_TIMEOUT;
+            return EXIT_TIMEOUT;
         }
         session_sleep(session, POLL_MS);
     }

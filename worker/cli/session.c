@@ -64,7 +64,7 @@ session_prepare(struct session *session, const char *queue)
         redis_route_new(session->base, &session->config.redis, name, on_state, session);
     session->desk = desk_new(session->route, session->config.prefix);
     free(name);
-    return CLI_OK;
+    return EXIT_OK;
 }
 
 /* Turns the loop once: something comes, or `ms` pass. */
@@ -92,7 +92,7 @@ session_connect(struct session *session)
         redis_url_show(&session->config.redis, url, sizeof(url));
         error_set(&session->last_error, ERROR_TIMEOUT, "%s: no answer", url);
     }
-    return session->is_ready ? CLI_OK : CLI_UNREACHABLE;
+    return session->is_ready ? EXIT_OK : EXIT_UNREACHABLE;
 }
 
 int
@@ -100,11 +100,11 @@ session_open(struct session *session, const char *queue)
 {
     int exit_code = session_prepare(session, queue);
 
-    if (exit_code != CLI_OK)
+    if (exit_code != EXIT_OK)
         return exit_code;
     exit_code = session_connect(session);
-    if (exit_code == CLI_OK)
-        return CLI_OK;
+    if (exit_code == EXIT_OK)
+        return EXIT_OK;
     fprintf(stderr, "headgate: no connection to Redis: %s\n", session->last_error.message);
     session_close(session);
     return exit_code;
@@ -147,7 +147,7 @@ session_wait(struct session *session, struct session_call *call)
     /* Ends, because every call to Redis has a deadline. */
     while (!call->is_over)
         event_base_loop(session->base, EVLOOP_ONCE);
-    return call->error.kind == ERROR_NONE ? CLI_OK : verb_error(&call->error);
+    return call->error.kind == ERROR_NONE ? EXIT_OK : verb_error(&call->error);
 }
 
 /* ---- where a job is ---- */
@@ -180,10 +180,10 @@ on_status(const redisReply *reply, void *arg)
 int
 session_find_job(struct session *session, const char *id, struct found_job *found)
 {
-    int exit_code = CLI_OK;
+    int exit_code = EXIT_OK;
 
     *found = (struct found_job){0};
-    for (int i = 0; i < session->queue_count && exit_code == CLI_OK; i++) {
+    for (int i = 0; i < session->queue_count && exit_code == EXIT_OK; i++) {
         struct session_call call = {.read = on_status, .arg = found};
         enum standing before = found->standing;
 
@@ -192,7 +192,7 @@ session_find_job(struct session *session, const char *id, struct found_job *foun
         if (found->standing > before)
             found->queue = session->queues[i];
     }
-    if (exit_code != CLI_OK)
+    if (exit_code != EXIT_OK)
         found_job_release(found);
     return exit_code;
 }

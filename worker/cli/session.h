@@ -26,13 +26,13 @@ struct session {
 };
 
 /* Reads the configuration and connects, within 5 s. `queue`: only this one; NULL: all that are
- * configured. Returns CLI_OK, or an exit code with nothing left to close. */
+ * configured. Returns EXIT_OK, or an exit code with nothing left to close. */
 int session_open(struct session *session, const char *queue) WARN_UNUSED;
 /* The same without waiting for the connection: last_error tells how it went so far. */
 int session_prepare(struct session *session, const char *queue) WARN_UNUSED;
 void session_close(struct session *session);
 
-/* Waits until Redis is ready; CLI_UNREACHABLE says nothing yet, see last_error. */
+/* Waits until Redis is ready; EXIT_UNREACHABLE says nothing yet, see last_error. */
 int session_connect(struct session *session) WARN_UNUSED;
 /* Lets time pass; the loop turns meanwhile. */
 void session_sleep(struct session *session, int64_t ms);
@@ -40,7 +40,7 @@ void session_sleep(struct session *session, int64_t ms);
 /* One question:
  *     struct session_call call = {.read = on_stats, .arg = &stats};
  *     desk_stats(session.desk, queue, session_on_reply, &call);
- *     if ((exit_code = session_wait(&session, &call)) != CLI_OK) ...
+ *     if ((exit_code = session_wait(&session, &call)) != EXIT_OK) ...
  */
 typedef void session_read_fn(const redisReply *reply, void *arg);
 struct session_call {
@@ -50,7 +50,7 @@ struct session_call {
     struct error error;
 };
 void session_on_reply(const redisReply *reply, const struct error *error, void *call);
-/* CLI_OK, or says why not. */
+/* EXIT_OK, or says why not. */
 int session_wait(struct session *session, struct session_call *call) WARN_UNUSED;
 
 /* Where a job is, asked of all the session's queues. */

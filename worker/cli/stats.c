@@ -33,7 +33,7 @@ board_open(struct board *board, const char *queue)
     int exit_code = session_open(&board->session, queue);
     struct error err;
 
-    if (exit_code != CLI_OK || config->models == NULL)
+    if (exit_code != EXIT_OK || config->models == NULL)
         return exit_code;
     if (model_list_init(&board->models, config->models, config->models_are_bedrock, &err) != 0) {
         session_close(&board->session);
@@ -42,7 +42,7 @@ board_open(struct board *board, const char *queue)
     board->hints =
         hints_new(board->session.base, board->session.route, config->prefix, &board->models);
     board->figures = xcalloc((size_t)board->models.count, sizeof(*board->figures));
-    return CLI_OK;
+    return EXIT_OK;
 }
 
 static void
@@ -79,26 +79,26 @@ ask_hints(struct board *board,
           struct hints_query *(*ask)(struct hints *, hints_figures_fn *, void *))
 {
     if (board->hints == NULL)
-        return CLI_OK;
+        return EXIT_OK;
     board->hints_are_over = false;
     ask(board->hints, on_hints, board);
     while (!board->hints_are_over)
         event_base_loop(board->session.base, EVLOOP_ONCE);
-    return board->hints_error.kind == ERROR_NONE ? CLI_OK : verb_error(&board->hints_error);
+    return board->hints_error.kind == ERROR_NONE ? EXIT_OK : verb_error(&board->hints_error);
 }
 
 static int
 read_board(struct board *board)
 {
-    int exit_code = CLI_OK;
+    int exit_code = EXIT_OK;
 
-    for (int i = 0; i < board->session.queue_count && exit_code == CLI_OK; i++) {
+    for (int i = 0; i < board->session.queue_count && exit_code == EXIT_OK; i++) {
         struct session_call call = {.read = on_queue, .arg = &board->queues[i]};
 
         desk_stats(board->session.desk, board->session.queues[i], session_on_reply, &call);
         exit_code = session_wait(&board->session, &call);
     }
-    return exit_code == CLI_OK ? ask_hints(board, hints_read) : exit_code;
+    return exit_code == EXIT_OK ? ask_hints(board, hints_read) : exit_code;
 }
 
 /* ---- showing ---- */
@@ -181,7 +181,7 @@ watch(struct board *board, bool json)
 {
     int exit_code;
 
-    while ((exit_code = read_board(board)) == CLI_OK && !ferror(stdout)) {
+    while ((exit_code = read_board(board)) == EXIT_OK && !ferror(stdout)) {
         show_board(board, json, isatty(STDOUT_FILENO));
         session_sleep(&board->session, WATCH_MS);
     }
@@ -202,11 +202,11 @@ run_stats(const struct verb *verb, int argc, char **argv)
 
     if (flags_read(verb, argc, argv, flags, 0, 0, &first, &exit_code) != 0)
         return exit_code;
-    if ((exit_code = board_open(&board, queue)) != CLI_OK)
+    if ((exit_code = board_open(&board, queue)) != EXIT_OK)
         return exit_code;
     if (watching)
         exit_code = watch(&board, json);
-    else if ((exit_code = read_board(&board)) == CLI_OK)
+    else if ((exit_code = read_board(&board)) == EXIT_OK)
         show_board(&board, json, false);
     board_close(&board);
     return exit_code;
@@ -234,11 +234,11 @@ run_reset(const struct verb *verb, int argc, char **argv)
 
     if (flags_read(verb, argc, argv, flags, 0, 0, &first, &exit_code) != 0)
         return exit_code;
-    if ((exit_code = board_open(&board, NULL)) != CLI_OK)
+    if ((exit_code = board_open(&board, NULL)) != EXIT_OK)
         return exit_code;
     if (board.hints == NULL)
         exit_code = usage_error(verb, "no models are configured: set BEDROCK_MODEL_ID");
-    else if ((exit_code = ask_hints(&board, hints_reset)) == CLI_OK)
+    else if ((exit_code = ask_hints(&board, hints_reset)) == EXIT_OK)
         puts(json ? "{\"success\":true}" : "All model cooldowns have been reset");
     board_close(&board);
     return exit_code;

@@ -7,7 +7,7 @@
 #define WORKER_CLI_VERB_H
 
 #include "common/error.h"
-#include "worker/cli/cli.h"
+#include "worker/exit_code.h"
 
 #include <event2/buffer.h>
 #include <stdbool.h>
@@ -36,7 +36,7 @@ extern const struct verb verb_config;
 extern const struct verb verb_doctor;
 extern const struct verb verb_version;
 
-/* Says what is wrong on stderr, with the verb's name. Returns CLI_USAGE. */
+/* Says what is wrong on stderr, with the verb's name. Returns EXIT_USAGE. */
 int usage_error(const struct verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Says an error of another room. Returns the exit code that its kind stands for. */
