@@ -42,7 +42,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 
 .PHONY: all deps demo test check asan install clean help units analyze build/headgate build/sim
-all: build/headgate
+all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
 	@ln -sf $(MODE)/headgate $@
@@ -101,16 +101,16 @@ asan: deps ## every test, on a build with AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan build/headgate build/sim units
 	@tests/run build/asan
 
-check: ## format, cppcheck, gcc -fanalyzer, clang's warnings
+check: $(LUA:%=$B/%.h) ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))
-	clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(SUPPORT) \
+	@echo 'clang-format' && clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(SUPPORT) \
 	    $(wildcard common/*.h common/*/*.h worker/*.h worker/*/*.h tests/*/*.h)
-	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	@echo 'cppcheck' && cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unknownEvaluationOrder \
 	    --library=.cppcheck.cfg -I. -I$B --std=c11 \
 	    $(SOURCES) $(SIM)
-	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=analyze FLAGS_analyze='$(ANALYZER)' analyze
-	@$(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=clang CC=clang-14 FLAGS_clang='-O1' analyze
+	@echo 'gcc -fanalyzer' && $(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=analyze FLAGS_analyze='$(ANALYZER)' analyze
+	@echo 'clang-14 -Werror' && $(MAKE) --no-print-directory -s -j$(shell nproc) CI=1 MODE=clang CC=clang-14 FLAGS_clang='-O1' analyze
 analyze: $(OBJECTS)
 
 install: build/headgate ## DESTDIR and PREFIX are honoured
