@@ -44,10 +44,10 @@ job_view_read(const redisReply *reply)
         return view;
     if (redis_int(redis_at(reply, 1), 0) == 1)
         view.standing = STANDING_RUNNING;
+    else if (redis_int(redis_at(reply, 3), 0) == 1)
+        view.standing = STANDING_CANCELLED; /* a delayed one too: it will not run any more */
     else if (redis_int(redis_at(reply, 2), 0) == 1)
         view.standing = STANDING_DELAYED; /* a `running` document is then of an earlier attempt */
-    else if (redis_int(redis_at(reply, 3), 0) == 1)
-        view.standing = STANDING_CANCELLED;
     return view;
 }
 
