@@ -285,7 +285,9 @@ on_begun(enum begin_status status, int64_t now_ms, void *arg)
         attempt_end_job(a, STATE_CANCELLED, "cancelled", "cancelled before it started");
     } else if (a->job.expires_at_ms != 0 && now_ms >= a->job.expires_at_ms) {
         attempt_end_job(a, STATE_EXPIRED, "expired", "not started before expires_at");
-    } else if (a->job.run_at_ms > now_ms && a->claim.token != 0) {
+    } else if (a->job.run_at_ms > now_ms && a->claim.token == 0) {
+        attempt_end_job(a, STATE_FAILED, "bad_job", "run_at needs at-least-once delivery");
+    } else if (a->job.run_at_ms > now_ms) {
         schedule(a);
     } else {
         start_calls(a);

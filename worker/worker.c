@@ -20,15 +20,18 @@ static const int handled_signals[WORKER_SIGNALS] = {SIGTERM, SIGINT,  SIGHUP,
 
 /* ---- what the intake asks ---- */
 
+/* Free slots; fewer when results pile up that Redis does not take: memory has a bound. */
 static int
 room(void *arg)
 {
     const struct worker *w = arg;
+    int free_slots = w->config->concurrency - w->slots_busy;
+    int unsettled_room = 2 * w->config->concurrency - (int)HASH_COUNT(w->attempts);
 
     if (w->phase != PHASE_WORKING || w->is_quiet || !redis_route_is_ready(w->route))
         return 0;
-    return gate_room(&w->gate, w->config->concurrency - w->slots_busy, w->slots_busy,
-                     clock_mono_ms());
+    return gate_room(&w->gate, free_slots < unsettled_room ? free_slots : unsettled_room,
+                     w->slots_busy, clock_mono_ms());
 }
 
 static struct beat *
@@ -44,18 +47,13 @@ beat_of(const struct worker *w, const struct queue *queue)
 static bool
 may_claim(struct queue *queue, void *arg)
 {
-    const struct beat *beat = beat_of(arg, queue);
-
-    return beat != NULL && beat_is_alive(beat);
+    return beat_is_alive(beat_of(arg, queue));
 }
 
 static void
 on_unregistered(struct queue *queue, void *arg)
 {
-    struct beat *beat = beat_of(arg, queue);
-
-    if (beat != NULL)
-        beat_now(beat);
+    beat_now(beat_of(arg, queue));
 }
 
 static void

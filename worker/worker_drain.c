@@ -48,8 +48,7 @@ leave(struct worker *w)
     hints_flush(w->hints);
     w->queues_to_leave = w->config->queue_count;
     for (int i = 0; i < w->config->queue_count; i++) {
-        beat_free(w->beats[i]);
-        w->beats[i] = NULL;
+        beat_stop(w->beats[i]);
         queue_leave(w->queues[i], on_left, w);
     }
     event_base_loopexit(w->base, &limit);

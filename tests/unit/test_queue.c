@@ -654,6 +654,55 @@ a_cancelled_job_is_begun_only_to_be_settled_so(void **state)
 }
 
 static void
+a_result_key_of_another_type_is_replaced_and_stops_nobody(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "RPUSH headgate:{q}:result:42 somebody");
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL),
+                     SETTLE_OK);
+    assert_redis_text(f, "done", "GET headgate:{q}:result:42");
+}
+
+static void
+a_bad_copy_of_a_running_job_does_not_end_it(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t running;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    running = f->claims[0].token;
+    do_begin(f, f->queue, &f->claims[0], "42");
+    push(f, "bad");
+    do_claim(f, f->other, 1);
+    assert_int_equal(do_settle(f, f->other, f->claims[0].token, "42", "bad", NULL, "letter"),
+                     SETTLE_LATE);
+    assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
+    assert_int_equal(do_settle(f, f->queue, running, "42", "good", NULL, NULL), SETTLE_OK);
+    assert_redis_text(f, "good", "GET headgate:{q}:result:42");
+}
+
+static void
+a_reply_to_that_redis_refuses_us_is_left_out(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "42");
+    redis_server_do(f->server, "ACL SETUSER default resetkeys ~q ~headgate:*");
+    assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", "box", NULL),
+                     SETTLE_OK);
+    redis_server_do(f->server, "ACL SETUSER default allkeys");
+    assert_redis_text(f, "done", "GET headgate:{q}:result:42");
+    assert_redis_int(f, 0, "EXISTS box");
+}
+
+static void
 dead_letters_are_capped_and_the_oldest_go(void **state)
 {
     struct fixture *f = *state;
@@ -723,6 +772,9 @@ main(void)
         QUEUE_TEST(a_job_that_had_failed_keeps_its_history_when_it_is_given_back),
         QUEUE_TEST(claims_that_memory_does_not_know_are_given_back),
         QUEUE_TEST(a_cancelled_job_is_begun_only_to_be_settled_so),
+        QUEUE_TEST(a_result_key_of_another_type_is_replaced_and_stops_nobody),
+        QUEUE_TEST(a_bad_copy_of_a_running_job_does_not_end_it),
+        QUEUE_TEST(a_reply_to_that_redis_refuses_us_is_left_out),
         QUEUE_TEST(dead_letters_are_capped_and_the_oldest_go),
         QUEUE_TEST(a_step_that_redis_refuses_is_repeated_until_it_is_taken),
     };

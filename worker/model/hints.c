@@ -14,6 +14,7 @@
 
 #define FRESH_MS      100
 #define FLUSH_MS      100
+#define OWN_MODEL_MS  5000
 #define MARK_MS       2000
 #define MODELS_MAX    1000
 #define OP_TIMEOUT_MS 2000
@@ -43,6 +44,8 @@ struct hint {
     int64_t cooldown_until_ms; /* monotonic */
     int64_t throttled_until_ms;
     bool has_throttles;
+    bool is_configured;
+    int64_t used_ms; /* monotonic; when a job last asked for it */
     int64_t pending[COUNTERS];
     UT_hash_handle hh;
 };
@@ -174,8 +177,10 @@ hints_refresh(struct hints *hints)
     if (now - hints->asked_ms < FRESH_MS || !redis_route_is_ready(hints->route))
         return;
     hints->asked_ms = now;
+    /* Models that only jobs name are not asked for long after: producers could make them many. */
     HASH_ITER(hh, hints->by_name, hint, next)
-    hint_ask(hint);
+    if (hint->is_configured || now - hint->used_ms < OWN_MODEL_MS)
+        hint_ask(hint);
 }
 
 struct selection_hint
@@ -186,6 +191,7 @@ hints_of(struct hints *hints, const char *model)
 
     if (hint == NULL)
         return (struct selection_hint){0};
+    hint->used_ms = now;
     return (struct selection_hint){
         .in_cooldown = hint->cooldown_until_ms > now,
         .just_throttled = hint->throttled_until_ms > now,
@@ -498,7 +504,7 @@ hints_new(struct event_base *base, struct redis_route *route, const char *prefix
 #include "worker/model/lua/hint_read.lua.h"
     );
     for (int i = 0; i < models->count; i++)
-        hint_find(hints, models->models[i].name);
+        hint_of_model(hints, i)->is_configured = true;
     return hints;
 }
 

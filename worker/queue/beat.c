@@ -18,6 +18,7 @@ struct beat {
     struct beat_options options;
     struct event *timer;
     bool is_open; /* a beat is under way */
+    bool is_stopped;
     bool has_beaten;
     int64_t sent_ms;         /* monotonic, as all here */
     int64_t steady_since_ms; /* beats have succeeded since then; 0: the last one did not */
@@ -71,6 +72,8 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
     const struct beat_options *options = &beat->options;
 
     beat->is_open = false;
+    if (beat->is_stopped)
+        return;
     if (error != NULL) {
         beat->steady_since_ms = 0;
         beat_again_in(beat, REPEAT_MS);
@@ -98,11 +101,18 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
 void
 beat_now(struct beat *beat)
 {
-    if (beat->is_open)
+    if (beat->is_open || beat->is_stopped)
         return;
     beat->is_open = true;
     beat->sent_ms = clock_mono_ms();
     queue_beat(beat->options.queue, beat->cancels_since_ms, on_beat, beat);
+}
+
+void
+beat_stop(struct beat *beat)
+{
+    beat->is_stopped = true;
+    event_del(beat->timer);
 }
 
 static void
@@ -137,5 +147,5 @@ beat_free(struct beat *beat)
 bool
 beat_is_alive(const struct beat *beat)
 {
-    return clock_mono_ms() < beat->alive_until_ms;
+    return !beat->is_stopped && clock_mono_ms() < beat->alive_until_ms;
 }

@@ -31,6 +31,8 @@ struct beat_options {
 struct beat *beat_new(const struct beat_options *options);
 void beat_free(struct beat *beat);
 void beat_now(struct beat *beat);
+/* No more beats, and an answer under way is ignored: the worker leaves. */
+void beat_stop(struct beat *beat);
 /* Does our lease hold, by what we know? Only then may jobs be claimed. */
 bool beat_is_alive(const struct beat *beat);
 

@@ -159,13 +159,14 @@ arm_due(struct source *source, int64_t due_in_ms)
     event_add(source->due, &wait);
 }
 
-/* Redis away is told once, by the connection. This is what it says of this queue alone: no list, no
- * right to it. */
+/* Redis away is told once, by the connection. This is what it answers to a claim: no list, no right
+ * to it, no memory left. */
 static void
 complain(struct source *source, const struct error *error)
 {
     int64_t now = clock_mono_ms();
-    bool is_ours = error->kind == ERROR_REFUSED || error->kind == ERROR_INTERNAL;
+    bool is_ours = error->kind == ERROR_REFUSED || error->kind == ERROR_INTERNAL ||
+                   error->kind == ERROR_TRANSIENT;
 
     if (!is_ours || now < source->silent_until_ms)
         return;
@@ -224,7 +225,8 @@ give_back_inbox(struct intake *intake, int room)
     for (int i = 0; i < intake->count; i++) {
         struct source *source = &intake->sources[i];
 
-        if (!source->has_inbox || (room > 0 && is_open(source)))
+        if (!source->has_inbox || clock_mono_ms() < source->shut_until_ms ||
+            (room > 0 && is_open(source)))
             continue;
         claim(source, 0);
         return true;
@@ -297,6 +299,7 @@ on_popped(struct queue *queue, struct claim *claim, const struct error *error, v
 
     intake->is_popping = false;
     if (error != NULL) {
+        complain(&intake->sources[0], error);
         repeat_soon(intake);
         return;
     }
@@ -394,8 +397,13 @@ source_of(struct intake *intake, const struct queue *queue)
 static void
 stop_waiting(struct source *source)
 {
-    if (source->pop == NULL)
+    struct intake *intake = source->intake;
+
+    if (source->pop == NULL) { /* at most once: one pop for all queues */
+        if (intake->is_popping)
+            redis_reconnect(intake->pop);
         return;
+    }
     source->has_inbox = true;
     if (source->is_waiting)
         redis_reconnect(source->pop);

@@ -33,6 +33,7 @@ struct queue_op {
     uint64_t token;
     struct op_arg args[OP_ARGS_MAX];
     int arg_count;
+    int reply_to_arg; /* index of the one key that a producer chose; 0: none */
     int tries;
     struct redis_call *call; /* one of these two is set */
     struct event *repeat;
@@ -147,6 +148,24 @@ op_repeat_later(struct queue_op *op, const struct error *error)
     event_add(op->repeat, &wait);
 }
 
+/* Redis refuses us a key, and one is of the producer's choosing: the result matters more. */
+static void
+drop_reply_to(struct queue_op *op, const struct error *error)
+{
+    struct op_arg *dropped = &op->args[op->reply_to_arg];
+    char *keys = xasprintf("%d", atoi(op->args[0].bytes) - 1);
+
+    log_warn("reply_to is left out: Redis refuses a key of this step",
+             LOG_STR("reply_to", dropped->bytes), LOG_STR("queue", op->queue->name),
+             LOG_STR("error", error->message));
+    free(dropped->bytes);
+    op->arg_count--;
+    memmove(dropped, dropped + 1, (size_t)(op->arg_count - op->reply_to_arg) * sizeof(*dropped));
+    op->reply_to_arg = 0;
+    free(op->args[0].bytes);
+    op->args[0] = (struct op_arg){keys, strlen(keys)};
+}
+
 static void
 on_op_reply(const redisReply *reply, const struct error *error, void *arg)
 {
@@ -154,6 +173,8 @@ on_op_reply(const redisReply *reply, const struct error *error, void *arg)
 
     op->call = NULL;
     if (error != NULL) {
+        if (error->kind == ERROR_REFUSED && op->reply_to_arg > 0)
+            drop_reply_to(op, error);
         op_repeat_later(op, error);
         return;
     }
@@ -276,8 +297,10 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
     op_key_of(op, "reply", settlement->id);
     if (is_dead)
         op_text(op, queue->keys[KEY_DEAD]);
-    if (settlement->reply_to != NULL)
+    if (settlement->reply_to != NULL) {
+        op->reply_to_arg = op->arg_count;
         op_text(op, settlement->reply_to);
+    }
     op_text(op, queue->worker);
     if (token == 0)
         op_text(op, "");

@@ -11,7 +11,9 @@ end
 
 -- Is there a final result? A running one begins with `running_prefix`.
 local function is_final(result, running_prefix)
-    local head = redis.call('GETRANGE', result, 0, #running_prefix - 1)
+    local head = redis.pcall('GETRANGE', result, 0, #running_prefix - 1)
+    -- What is no string is no result of ours; SET replaces it.
+    if type(head) == 'table' then return false end
     return head ~= '' and head ~= running_prefix
 end
 
@@ -53,15 +55,18 @@ local function empty_inbox(inbox, queue)
     end
 end
 
--- The job's end, written once: the first final result of an id wins.
+-- The job's end, written once: the first final result of an id wins, and a bad copy
+-- of a job that runs elsewhere does not end that one.
 -- Returns 'ok', 'late' (another result stands already) or 'lost' (not our claim).
 local function finish(f)
     local payload = redis.call('HGET', f.inflight, f.token)
     if not payload and f.token ~= '' then return 'lost' end
     local outcome = 'late'
+    local owner = f.id ~= '' and redis.call('HGET', f.owners, f.id)
+    local is_others = owner and owner ~= f.worker .. ' ' .. f.token
     if f.id == '' then
         outcome = 'ok'
-    elseif not is_final(f.result, f.running_prefix) then
+    elseif not is_others and not is_final(f.result, f.running_prefix) then
         outcome = 'ok'
         redis.call('SET', f.result, f.document, 'PX', f.ttl_ms)
         redis.call('RPUSH', f.reply, f.document)

@@ -1,6 +1,6 @@
 -- Gives back all that a worker holds and strikes it off: when its beat has stopped
 -- ('reap': that counts against the jobs it had begun), or when it leaves ('leave').
--- At most 500 claims a call, so that Redis is never held for long.
+-- At most 500 claims or about 16 MiB a call, so that Redis is never held for long.
 --
 -- KEYS workers, inflight, begun, inbox, owners, queue, delayed, delayed_jobs, crashes, stats
 -- ARGV worker, 'reap' or 'leave', how long crashes are remembered in ms
@@ -20,9 +20,11 @@ if is_reap and (not lease_end or tonumber(lease_end) > now) then return {-1, 0} 
 empty_inbox(inbox, queue)
 local tokens = redis.call('HKEYS', inflight)
 table.sort(tokens, function(a, b) return tonumber(a) > tonumber(b) end)
-local given = math.min(#tokens, 500)
-for i = 1, given do
-    local payload, history = give_back(keys, worker, tokens[i], now)
+local given, bytes = 0, 0
+while given < math.min(#tokens, 500) and bytes < 16 * 1024 * 1024 do
+    given = given + 1
+    local payload, history = give_back(keys, worker, tokens[given], now)
+    bytes = bytes + #payload
     if is_reap and history then
         redis.call('HINCRBY', crashes, redis.sha1hex(payload), 1)
         redis.call('PEXPIRE', crashes, remember_ms)
