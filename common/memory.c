@@ -88,5 +88,11 @@ void
 memory_forget_startup(void)
 {
     dl_iterate_phdr(forget_text, NULL);
+    memory_trim();
+}
+
+void
+memory_trim(void)
+{
     malloc_trim(0);
 }

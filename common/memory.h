@@ -21,5 +21,7 @@ void free_secret(char *text);
 /* Gives back what only the start needed: pages of library code that ran once. A third of an idle
  * worker's resident memory. */
 void memory_forget_startup(void);
+/* Gives back what the allocator keeps of a burst of work. */
+void memory_trim(void);
 
 #endif

@@ -19,6 +19,8 @@ worker_is_ready(char *why, size_t why_size, void *arg)
         snprintf(why, why_size, "Redis is away: %s", redis_route_last_error(w->route)->message);
     else if (!gate_is_open(&w->gate))
         snprintf(why, why_size, "%s", w->gate.reason);
+    else if (intake_trouble(w->intake)[0] != '\0')
+        snprintf(why, why_size, "Redis refuses claims: %s", intake_trouble(w->intake));
     for (int i = 0; why[0] == '\0' && i < w->config->queue_count; i++)
         if (!beat_is_alive(w->beats[i]))
             snprintf(why, why_size, "no living lease on queue %s", queue_name(w->queues[i]));

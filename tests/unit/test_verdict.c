@@ -333,20 +333,6 @@ everything_but_an_answer_sends_the_job_to_its_next_model(void **state)
 }
 
 static void
-two_models_that_refuse_are_enough(void **state)
-{
-    struct call same[] = {{.model = "a", .outcome = OUTCOME_REJECTED},
-                          {.model = "a", .outcome = OUTCOME_REJECTED}};
-
-    assert_true(wants_next(REJECTED, NONE, NONE));
-    assert_false(wants_next(REJECTED, REJECTED, NONE));
-    assert_false(wants_next(REJECTED, THROTTLED, REJECTED));
-    assert_true(wants_next(REJECTED, THROTTLED, NONE));
-    assert_true(verdict_wants_next_model(same, 2));
-    (void)state;
-}
-
-static void
 every_outcome_has_a_name_of_its_own(void **state)
 {
     for (int i = OK; i <= CANCELLED; i++) {
@@ -374,7 +360,6 @@ main(void)
         cmocka_unit_test(a_throttled_job_waits_at_most_max_wait),
         cmocka_unit_test(without_a_provider_jobs_wait_as_long_as_it_takes),
         cmocka_unit_test(everything_but_an_answer_sends_the_job_to_its_next_model),
-        cmocka_unit_test(two_models_that_refuse_are_enough),
         cmocka_unit_test(every_outcome_has_a_name_of_its_own),
     };
 

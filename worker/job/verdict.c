@@ -233,22 +233,6 @@ verdict_decide(const struct verdict_facts *facts)
     return verdict;
 }
 
-/* Have two different models called the request wrong? */
-static bool
-is_rejected_twice(const struct call *calls, int count)
-{
-    const char *model = NULL;
-
-    for (int i = 0; i < count; i++) {
-        if (calls[i].outcome != OUTCOME_REJECTED)
-            continue;
-        if (model != NULL && strcmp(model, calls[i].model) != 0)
-            return true;
-        model = calls[i].model;
-    }
-    return false;
-}
-
 bool
 verdict_wants_next_model(const struct call *calls, int count)
 {
@@ -257,7 +241,7 @@ verdict_wants_next_model(const struct call *calls, int count)
     switch (calls[count - 1].outcome) {
     case OUTCOME_OK:
     case OUTCOME_CANCELLED: return false;
-    case OUTCOME_REJECTED: return !is_rejected_twice(calls, count);
+    case OUTCOME_REJECTED:
     case OUTCOME_THROTTLED:
     case OUTCOME_TRANSIENT:
     case OUTCOME_TIMEOUT:

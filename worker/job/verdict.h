@@ -39,8 +39,7 @@ struct verdict {
 };
 
 /* Does the last of an attempt's calls so far send the job to its next model? Everything but an
- * answer or a cancellation does, until two different models have called the request wrong: it
- * is the caller's fault then. */
+ * answer or a cancellation does: a request is wrong only when every model says so. */
 bool verdict_wants_next_model(const struct call *calls, int count);
 /* The rules in a table: docs/jobs.md has them for people. */
 struct verdict verdict_decide(const struct verdict_facts *facts);

@@ -206,6 +206,7 @@ desk_dead_retry(struct desk *desk, const char *queue, const char *letter, size_t
     add_key(&keys, queue_key(desk->prefix, queue, "dead"));
     add_key(&keys, xstrdup(queue));
     add_key(&keys, queue_key_of(desk->prefix, queue, "result", id));
+    add_key(&keys, queue_key_of(desk->prefix, queue, "reply", id));
     put_keys(&keys, &args);
     redis_arg_bytes(&args, letter, letter_len);
     redis_arg_bytes(&args, payload, payload_len);

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One claim brings at most this many: more does not pay (docs/performance.md). */
@@ -37,8 +38,9 @@ struct intake {
     struct redis *pop; /* at most once: one pop for all queues; owned */
     bool is_popping;
     bool is_quiet;
-    bool is_claiming; /* one claim is under way */
-    int asked;        /* for how many */
+    bool is_claiming;  /* one claim is under way */
+    int asked;         /* for how many */
+    char trouble[448]; /* what Redis said to the last claim that it refused; "": all is well */
     struct event *turn;
     struct event *repeat;
 };
@@ -168,7 +170,11 @@ complain(struct source *source, const struct error *error)
     bool is_ours = error->kind == ERROR_REFUSED || error->kind == ERROR_INTERNAL ||
                    error->kind == ERROR_TRANSIENT;
 
-    if (!is_ours || now < source->silent_until_ms)
+    if (!is_ours)
+        return;
+    snprintf(source->intake->trouble, sizeof(source->intake->trouble), "queue %s: %s",
+             queue_name(source->queue), error->message);
+    if (now < source->silent_until_ms)
         return;
     source->silent_until_ms = now + COMPLAIN_EVERY_MS;
     log_error("no jobs can be taken from this queue", LOG_STR("queue", queue_name(source->queue)),
@@ -190,6 +196,7 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
         intake_kick(intake);
         return;
     }
+    intake->trouble[0] = '\0';
     source->has_inbox = false;
     /* Fewer than asked for means the queue is empty, unless they were large. */
     if (intake->asked > 0 &&
@@ -382,6 +389,12 @@ on_pop_state(bool is_ready, const struct error *why, void *arg)
 }
 
 /* ---- news ---- */
+
+const char *
+intake_trouble(const struct intake *intake)
+{
+    return intake->trouble;
+}
 
 static struct source *
 source_of(struct intake *intake, const struct queue *queue)

@@ -46,6 +46,9 @@ void intake_set_due(struct intake *intake, struct queue *queue, int64_t due_in_m
 /* Quiet: as if every queue were paused, for this worker alone. */
 void intake_set_quiet(struct intake *intake, bool is_quiet);
 
+/* Why Redis refuses our claims, or "": then the last one was taken. */
+const char *intake_trouble(const struct intake *intake);
+
 /*
  * The choice of a queue alone, pure, for tests. Returns the index of the queue to claim from, or
  * -1; *batch is set to how many of `room` jobs to ask it for.
