@@ -63,7 +63,7 @@ on_claim(struct queue *queue, struct claim *claim, void *arg)
     struct running *running = xcalloc(1, sizeof(*running));
 
     w->slots_busy++;
-    w->has_claimed = true;
+    w->has_worked = true;
     running->attempt = attempt_start(&w->attempt_context, queue, claim);
     HASH_ADD_PTR(w->attempts, attempt, running);
 }

@@ -123,11 +123,10 @@ worker_on_news(struct queue *queue, bool is_paused, bool has_inbox, int64_t next
 {
     struct worker *w = arg;
 
-    /* A beat that finds no job after one that did: the work is over for now. */
-    if (w->attempts == NULL && w->had_jobs)
+    if (w->attempts == NULL && w->has_worked) {
         memory_trim();
-    w->had_jobs = w->attempts != NULL || w->has_claimed;
-    w->has_claimed = false;
+        w->has_worked = false;
+    }
     intake_set_paused(w->intake, queue, is_paused);
     if (has_inbox)
         intake_set_inbox(w->intake, queue);

@@ -63,8 +63,7 @@ struct worker {
     enum phase phase;
     bool is_quiet;
     struct running *attempts; /* by address */
-    bool has_claimed;         /* since the last beat */
-    bool had_jobs;            /* at the last beat or before it */
+    bool has_worked;          /* since memory was trimmed last */
     int slots_busy;           /* attempts whose calls are not over */
     int queues_to_leave;
     int64_t redis_lost_ms; /* monotonic; 0: Redis is there */

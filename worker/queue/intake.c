@@ -27,8 +27,7 @@ struct source {
     bool is_paused;
     bool is_waiting; /* a blocking pop is under way */
     int64_t silent_until_ms;
-    int64_t
-        shut_until_ms; /* monotonic; after a claim that failed, so that others have their turn */
+    int64_t shut_until_ms; /* after a claim that failed: others have their turn */
 };
 
 struct intake {
@@ -310,6 +309,7 @@ on_popped(struct queue *queue, struct claim *claim, const struct error *error, v
         repeat_soon(intake);
         return;
     }
+    intake->trouble[0] = '\0';
     if (claim != NULL) {
         for (int i = 0; i < intake->count; i++)
             if (intake->sources[i].queue == queue)
