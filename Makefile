@@ -20,7 +20,9 @@ endif
 HARDEN  += -fstack-protector-strong -fstack-clash-protection -fPIE -fno-common \
            $(if $(filter x86_64,$(ARCH)),-fcf-protection)
 FLAGS_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-FLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# These two have the stop points of common/stop_point.h.
+FLAGS_debug   := -O1 -DHEADGATE_STOP_POINTS
+FLAGS_asan    := -O1 -DHEADGATE_STOP_POINTS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_asan     := -fsanitize=address,undefined
 WERROR  := $(if $(CI),-Werror)
 
@@ -41,7 +43,7 @@ OBJECTS := $(SOURCES:%.c=$B/%.o)
 ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 
-.PHONY: all deps demo test check asan install clean help units analyze build/headgate build/sim
+.PHONY: all deps demo test check asan install clean help units debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -70,7 +72,10 @@ $B/%.lua.h: %.lua $(wildcard worker/*/lua/prelude.lua)
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 
-units: $(UNIT_BINARIES)
+# Some tests stop a worker at a named point, which the release build does not have.
+units: $(UNIT_BINARIES) $(if $(filter release,$(MODE)),debug)
+debug:
+	@$(MAKE) --no-print-directory -s MODE=debug build/debug/headgate
 
 # What a fresh Debian 12 or Ubuntu 24.04 lacks. Silent when all is there.
 PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev libcjson-dev \

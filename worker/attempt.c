@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/attempt_metrics.h"
 #include "worker/job/feedback.h"
 #include "worker/job/verdict.h"
@@ -127,6 +128,7 @@ on_response(const struct http_response *response, const struct error *error, voi
     struct call *call = new_call(a);
 
     a->op.http = NULL;
+    STOP_POINT("call", "answered");
     if (provider->read(provider->self, response, error, a->is_second_try, call, a->text)) {
         log_info("call is repeated: the clock or the credentials were put right",
                  LOG_STR("job", a->job.id), LOG_STR("model", call->model),
@@ -169,6 +171,7 @@ attempt_call(struct attempt *a)
         fail_to_build(a, &error);
         return;
     }
+    STOP_POINT("call", "sending");
     a->request.http.total_timeout_ms = a->context->config->call_timeout_ms;
     a->request.http.max_response_bytes = (size_t)a->context->config->max_response_bytes;
     a->op.http = http_send(a->context->http, &a->request.http, on_response, a);

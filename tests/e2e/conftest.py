@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.register_assert_rewrite("support", "services", "headgate", "control")
+pytest.register_assert_rewrite("support", "services", "headgate", "control", "wire")
 
 from headgate import (  # noqa: E402
     BINARY, CLOSED_PORT_URL, CommandLine, Worker, environment
 )
 from services import Recorder, RedisServer, Simulator  # noqa: E402
 from support import BUILD  # noqa: E402
+from wire import Proxy  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -46,6 +47,11 @@ class Servers:
         server = Recorder(**options)
         self.started.append(server.down)
         return server
+
+    def proxy(self, port):
+        proxy = Proxy(port)
+        self.started.append(proxy.down)
+        return proxy
 
     def worker(self, redis_url, provider_url, wait_ready=True, **settings):
         env = environment(redis_url, provider_url, **settings)

@@ -6,9 +6,11 @@ import subprocess
 import time
 
 from services import PRIMARY, SECOND, THIRD
-from support import BUILD, PATIENCE, Finished, Process, free_port, http_call, until
+from support import BUILD, IS_SANITIZED, PATIENCE, ROOT, Finished, Process, free_port, http_call, until
 
 BINARY = BUILD / "headgate"
+# The build with the stop points of common/stop_point.h; the sanitizer build has them itself.
+STOPPABLE = BINARY if IS_SANITIZED else ROOT / "build/debug/headgate"
 FORBIDDEN_IN_LOGS = ("AddressSanitizer", "LeakSanitizer", "runtime error", "Assertion")
 # Ends by SIGABRT, SIGBUS, SIGFPE and SIGSEGV.
 CRASHES = (-6, -7, -8, -11)
@@ -49,7 +51,8 @@ class Worker(Process):
             self.env["HEADGATE_HTTP"] = f"127.0.0.1:{free_port()}"
         address, _, port = self.env["HEADGATE_HTTP"].rpartition(":")
         self.port = int(port) if address else 0
-        self.start([BINARY, "worker"], self.env)
+        binary = STOPPABLE if "HEADGATE_STOP_AT" in self.env else BINARY
+        self.start([binary, "worker"], self.env)
         if wait_ready:
             self.wait_ready()
         return self

@@ -133,7 +133,11 @@ class Process:
     def stop(self):
         """SIGSTOP; returns when the process really stands still."""
         self.signal(signal.SIGSTOP)
-        until(lambda: self._state() == "T", what=f"stop of {self.name}")
+        self.wait_stopped()
+
+    def wait_stopped(self, timeout=10):
+        """Until it stands still, whoever stopped it."""
+        until(lambda: self._state() == "T", timeout, f"stop of {self.name}")
 
     def cont(self):
         self.signal(signal.SIGCONT)

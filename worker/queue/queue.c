@@ -1,6 +1,7 @@
 #include "worker/queue/queue.h"
 
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/queue/keys.h"
 #include "worker/queue/queue_internal.h"
 
@@ -239,6 +240,7 @@ on_claimed(const redisReply *reply, const struct error *error, void *arg)
     struct claim *claims = NULL;
     int count = 0;
 
+    STOP_POINT("claim", "answered");
     queue_request_free(request);
     if (error != NULL) {
         fn(CLAIM_OK, NULL, 0, -1, error, fn_arg);
@@ -263,6 +265,7 @@ queue_claim(struct queue *queue, int max, queue_claims_fn *fn, void *arg)
     struct queue_request *request = queue_request_new(queue, arg);
     struct redis_args args = {0};
 
+    STOP_POINT("claim", "sending");
     request->fn.claims = fn;
     queue_args_keys(queue, &args, keys, COUNT_OF(keys));
     redis_arg(&args, queue->worker);
@@ -283,6 +286,8 @@ on_waited(const redisReply *reply, const struct error *error, void *arg)
     queue_wait_fn *fn = request->fn.wait;
     void *fn_arg = request->arg;
 
+    if (error == NULL && reply->type != REDIS_REPLY_NIL)
+        STOP_POINT("pop", "answered");
     queue_request_free(request);
     fn(error == NULL && reply->type != REDIS_REPLY_NIL, error, fn_arg);
 }
@@ -302,6 +307,7 @@ queue_wait(struct queue *queue, struct redis *connection, int64_t block_ms, queu
     struct redis_args args = {0};
     char seconds[32];
 
+    STOP_POINT("pop", "sending");
     request->fn.wait = fn;
     redis_arg(&args, "BLMOVE");
     redis_arg(&args, queue->keys[KEY_QUEUE]);

@@ -2,6 +2,7 @@
  * and whether its record is what it believes. */
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/queue/keys.h"
 #include "worker/queue/queue_internal.h"
 
@@ -26,6 +27,7 @@ on_released(const redisReply *reply, const struct error *error, void *arg)
 {
     struct queue *queue = arg;
 
+    STOP_POINT("release", "answered");
     if (error == NULL)
         log_warn("gave back claims whose reply was lost", LOG_STR("queue", queue->name),
                  LOG_INT("jobs", redis_int(reply, 0)));
@@ -42,6 +44,7 @@ release(struct queue *queue, uint64_t *tokens, int count)
     while (at < count) {
         struct redis_args args = {0};
 
+        STOP_POINT("release", "sending");
         queue_args_keys(queue, &args, keys, COUNT_OF(keys));
         redis_arg(&args, queue->worker);
         while (at < count && args.count < REDIS_ARGS_MAX)
@@ -93,6 +96,7 @@ on_beat(const redisReply *reply, const struct error *error, void *arg)
     void *fn_arg = request->arg;
     struct beat_reply beat;
 
+    STOP_POINT("beat", "answered");
     queue_request_free(request);
     if (error != NULL) {
         fn(NULL, error, fn_arg);
@@ -119,6 +123,7 @@ queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
     struct queue_request *request = queue_request_new(queue, arg);
     struct redis_args args = {0};
 
+    STOP_POINT("beat", "sending");
     request->fn.beat = fn;
     queue_args_keys(queue, &args, keys, COUNT_OF(keys));
     redis_arg(&args, queue->worker);
@@ -154,6 +159,7 @@ on_reaped(const redisReply *reply, const struct error *error, void *arg)
     struct queue_request *request = arg;
     int64_t given = error == NULL ? redis_int(redis_at(reply, 0), 0) : 0;
 
+    STOP_POINT(request->is_leaving ? "leave" : "reap", "answered");
     if (given > 0)
         request->given_back += given;
     if (error == NULL && redis_int(redis_at(reply, 1), 0) == 1)
@@ -172,6 +178,7 @@ reap_send(struct queue_request *request)
     char *inbox = queue_key_of(queue->prefix, queue->name, "inbox", worker);
     struct redis_args args = {0};
 
+    STOP_POINT(request->is_leaving ? "leave" : "reap", "sending");
     redis_arg_int(&args, 10);
     redis_arg(&args, queue->keys[KEY_WORKERS]);
     redis_arg(&args, inflight);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/job/result.h"
 #include "worker/queue/keys.h"
 #include "worker/queue/queue_internal.h"
@@ -172,6 +173,7 @@ on_op_reply(const redisReply *reply, const struct error *error, void *arg)
     struct queue_op *op = arg;
 
     op->call = NULL;
+    STOP_POINT(op->script->name, "answered");
     if (error != NULL) {
         if (error->kind == ERROR_REFUSED && op->reply_to_arg > 0)
             drop_reply_to(op, error);
@@ -179,6 +181,7 @@ on_op_reply(const redisReply *reply, const struct error *error, void *arg)
         return;
     }
     op->done(op, reply);
+    STOP_POINT(op->script->name, "done");
     op_free(op);
 }
 
@@ -187,6 +190,7 @@ op_send(struct queue_op *op)
 {
     struct redis_args args = {0};
 
+    STOP_POINT(op->script->name, "sending");
     for (int i = 0; i < op->arg_count; i++)
         redis_arg_bytes(&args, op->args[i].bytes, op->args[i].len);
     op->call = redis_eval(queue_commands(op->queue), op->script, &args, 0, on_op_reply, op);
