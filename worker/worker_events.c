@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* While Redis is away, further reasons are logged this often. */
+#define COMPLAIN_EVERY_MS 10000
+
 /* ---- what attempts tell ---- */
 
 void
@@ -118,6 +121,16 @@ worker_on_cancel(struct queue *queue, const char *job_id, void *arg)
     intake_set_due(w->intake, queue, 0);
 }
 
+/* A connection alone does not say it: a read-only replica has one too. A beat was written. */
+static void
+tell_redis_back(struct worker *w)
+{
+    if (w->redis_lost_ms == 0)
+        return;
+    log_info("Redis is back", LOG_INT("away_ms", clock_mono_ms() - w->redis_lost_ms));
+    w->redis_lost_ms = 0;
+}
+
 void
 worker_on_news(struct queue *queue, bool is_paused, bool has_inbox, int64_t next_due_ms, void *arg)
 {
@@ -127,6 +140,7 @@ worker_on_news(struct queue *queue, bool is_paused, bool has_inbox, int64_t next
         memory_trim();
         w->has_worked = false;
     }
+    tell_redis_back(w);
     intake_set_paused(w->intake, queue, is_paused);
     if (has_inbox)
         intake_set_inbox(w->intake, queue);
@@ -166,12 +180,9 @@ worker_on_notice(const char *channel, const char *message, size_t len, void *arg
 static void
 on_redis_back(struct worker *w)
 {
-    int64_t away_ms = w->redis_lost_ms == 0 ? 0 : clock_mono_ms() - w->redis_lost_ms;
-
-    log_info(w->has_met_redis ? "Redis is back" : "connected to Redis",
-             LOG_INT("away_ms", away_ms));
+    if (!w->has_met_redis)
+        log_info("connected to Redis");
     w->has_met_redis = true;
-    w->redis_lost_ms = 0;
     if (w->phase == PHASE_LEAVING)
         return;
     for (int i = 0; i < w->config->queue_count; i++) {
@@ -179,6 +190,22 @@ on_redis_back(struct worker *w)
         queue_reconcile(w->queues[i]);
     }
     intake_look_everywhere(w->intake);
+}
+
+/* The first reason is often no more than "closed"; what is said to the next attempt explains it. */
+static void
+tell_redis_away(struct worker *w, const char *url, const struct error *why)
+{
+    int64_t now = clock_mono_ms();
+
+    if (w->redis_lost_ms == 0) {
+        w->redis_lost_ms = now;
+        w->redis_silent_until_ms = 0;
+        log_error("Redis is away: jobs wait", LOG_STR("url", url), LOG_STR("error", why->message));
+    } else if (now >= w->redis_silent_until_ms) {
+        w->redis_silent_until_ms = now + COMPLAIN_EVERY_MS;
+        log_error("Redis is still away", LOG_STR("url", url), LOG_STR("error", why->message));
+    }
 }
 
 void
@@ -192,10 +219,7 @@ worker_on_redis_state(bool is_ready, const struct error *why, void *arg)
         return;
     }
     redis_url_show(&w->config->redis, url, sizeof(url));
-    if (w->redis_lost_ms == 0) {
-        w->redis_lost_ms = clock_mono_ms();
-        log_error("Redis is away: jobs wait", LOG_STR("url", url), LOG_STR("error", why->message));
-    }
+    tell_redis_away(w, url, why);
     if (!w->has_met_redis && why->kind == ERROR_REFUSED) {
         log_error("REDIS_URL: Redis refuses us; check user, password and database",
                   LOG_STR("url", url), LOG_STR("error", why->message));

@@ -66,7 +66,8 @@ struct worker {
     bool has_worked;          /* since memory was trimmed last */
     int slots_busy;           /* attempts whose calls are not over */
     int queues_to_leave;
-    int64_t redis_lost_ms; /* monotonic; 0: Redis is there */
+    int64_t redis_lost_ms;         /* monotonic; 0: Redis is there, and takes what we write */
+    int64_t redis_silent_until_ms; /* until then, no more reasons are logged */
     bool has_met_redis;
     int exit_code;
 };

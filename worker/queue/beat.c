@@ -24,6 +24,7 @@ struct beat {
     int64_t steady_since_ms; /* beats have succeeded since then; 0: the last one did not */
     int64_t alive_until_ms;
     int64_t cancels_since_ms; /* Redis' clock */
+    bool is_refused;          /* Redis is there and does not take our beats: told once */
     int64_t last_held; /* claims held in memory when the last beat found more on record; -1: it did
                           not */
 };
@@ -65,6 +66,23 @@ compare_record(struct beat *beat, int64_t on_record)
     beat->last_held = has_more ? held : -1;
 }
 
+/* Redis away is told by the connection. This is a Redis that answers: no right, no memory, no
+ * replicas. Without a beat the lease ends. */
+static void
+tell_refusal(struct beat *beat, const struct error *error)
+{
+    bool is_refused = error != NULL && error->kind != ERROR_UNREACHABLE &&
+                      error->kind != ERROR_LOST && error->kind != ERROR_TIMEOUT;
+    const char *queue = queue_name(beat->options.queue);
+
+    if (is_refused && !beat->is_refused)
+        log_error("Redis refuses this worker's beat: its lease will end", LOG_STR("queue", queue),
+                  LOG_STR("error", error->message));
+    if (error == NULL && beat->is_refused)
+        log_info("Redis takes this worker's beat again", LOG_STR("queue", queue));
+    beat->is_refused = is_refused || (error != NULL && beat->is_refused);
+}
+
 static void
 on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
 {
@@ -74,6 +92,7 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
     beat->is_open = false;
     if (beat->is_stopped)
         return;
+    tell_refusal(beat, error);
     if (error != NULL) {
         beat->steady_since_ms = 0;
         beat_again_in(beat, REPEAT_MS);

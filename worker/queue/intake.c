@@ -27,6 +27,7 @@ struct source {
     bool is_paused;
     bool is_waiting; /* a blocking pop is under way */
     int64_t silent_until_ms;
+    bool has_complained;   /* and has not said yet that all is well again */
     int64_t shut_until_ms; /* after a claim that failed: others have their turn */
 };
 
@@ -176,8 +177,20 @@ complain(struct source *source, const struct error *error)
     if (now < source->silent_until_ms)
         return;
     source->silent_until_ms = now + COMPLAIN_EVERY_MS;
+    source->has_complained = true;
     log_error("no jobs can be taken from this queue", LOG_STR("queue", queue_name(source->queue)),
               LOG_STR("error", error->message));
+}
+
+static void
+end_complaint(struct source *source)
+{
+    source->intake->trouble[0] = '\0';
+    if (!source->has_complained)
+        return;
+    source->has_complained = false;
+    log_info("jobs can be taken from this queue again",
+             LOG_STR("queue", queue_name(source->queue)));
 }
 
 static void
@@ -195,7 +208,7 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
         intake_kick(intake);
         return;
     }
-    intake->trouble[0] = '\0';
+    end_complaint(source);
     source->has_inbox = false;
     /* Fewer than asked for means the queue is empty, unless they were large. */
     if (intake->asked > 0 &&
@@ -309,7 +322,7 @@ on_popped(struct queue *queue, struct claim *claim, const struct error *error, v
         repeat_soon(intake);
         return;
     }
-    intake->trouble[0] = '\0';
+    end_complaint(&intake->sources[0]);
     if (claim != NULL) {
         for (int i = 0; i < intake->count; i++)
             if (intake->sources[i].queue == queue)

@@ -48,6 +48,7 @@ struct queue {
     struct held_claim *held; /* what memory says this worker holds */
     struct redis_script scripts[SCRIPT_COUNT];
     struct queue_op *ops;           /* steps under way */
+    int64_t silent_until_ms;        /* until then, no step that Redis does not take is logged */
     struct queue_request *requests; /* other calls under way */
 };
 

@@ -17,8 +17,9 @@
 #define OP_ARGS_MAX   24
 #define REPEAT_MIN_MS 20
 #define REPEAT_MAX_MS 500
-/* The tries after which a step that Redis does not take is logged, again and again. */
-#define LOG_EVERY 20
+/* A step is logged that Redis has not taken this often; one step of a queue at a time. */
+#define LOG_AFTER         20
+#define COMPLAIN_EVERY_MS 10000
 
 typedef void op_done_fn(struct queue_op *op, const redisReply *reply);
 
@@ -134,6 +135,19 @@ on_repeat(evutil_socket_t fd, short what, void *arg)
     op_send(arg);
 }
 
+/* Thousands of answers may wait: one line for all of them. */
+static void
+complain(const struct queue_op *op, const struct error *error)
+{
+    int64_t now = clock_mono_ms();
+
+    if (op->tries < LOG_AFTER || now < op->queue->silent_until_ms)
+        return;
+    op->queue->silent_until_ms = now + COMPLAIN_EVERY_MS;
+    log_error("Redis does not take a step of a job; trying on", LOG_STR("step", op->script->name),
+              LOG_STR("queue", op->queue->name), LOG_STR("error", error->message));
+}
+
 static void
 op_repeat_later(struct queue_op *op, const struct error *error)
 {
@@ -142,10 +156,7 @@ op_repeat_later(struct queue_op *op, const struct error *error)
         clock_timeval(clock_jitter(REPEAT_MIN_MS, high < REPEAT_MAX_MS ? high : REPEAT_MAX_MS));
 
     op->tries++;
-    if (op->tries % LOG_EVERY == 0)
-        log_error("Redis does not take a step of a job; trying on",
-                  LOG_STR("step", op->script->name), LOG_STR("queue", op->queue->name),
-                  LOG_STR("error", error->message));
+    complain(op, error);
     event_add(op->repeat, &wait);
 }
 
