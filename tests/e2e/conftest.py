@@ -53,10 +53,11 @@ class Servers:
         self.started.append(proxy.down)
         return proxy
 
-    def worker(self, redis_url, provider_url, wait_ready=True, **settings):
+    def worker(self, redis_url, provider_url, wait_ready=True, within=(), **settings):
+        """`within`: a command line that runs the worker in a world of its own (world.py)."""
         env = environment(redis_url, provider_url, **settings)
         number = next(self.numbers)
-        worker = Worker(f"worker{number}", self.directory / f"worker{number}", env)
+        worker = Worker(f"worker{number}", self.directory / f"worker{number}", env, within)
         self.started.append(worker.end)
         return worker.up(wait_ready)
 
@@ -96,8 +97,8 @@ def sim(servers):
 def worker(servers, redis, sim):
     """A factory: worker(HEADGATE_CONCURRENCY=3) starts one on this test's Redis and simulator."""
 
-    def start(wait_ready=True, redis_url=redis.url, provider_url=sim.url, **settings):
-        return servers.worker(redis_url, provider_url, wait_ready, **settings)
+    def start(wait_ready=True, redis_url=redis.url, provider_url=sim.url, **options):
+        return servers.worker(redis_url, provider_url, wait_ready, **options)
 
     return start
 

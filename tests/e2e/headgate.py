@@ -41,9 +41,10 @@ def environment(redis_url, provider_url, **settings):
 
 
 class Worker(Process):
-    def __init__(self, name, directory, env):
+    def __init__(self, name, directory, env, within=()):
         super().__init__(name, directory)
         self.env = env
+        self.within = list(within)
         self.port = 0
 
     def up(self, wait_ready=True):
@@ -52,7 +53,7 @@ class Worker(Process):
         address, _, port = self.env["HEADGATE_HTTP"].rpartition(":")
         self.port = int(port) if address else 0
         binary = STOPPABLE if "HEADGATE_STOP_AT" in self.env else BINARY
-        self.start([binary, "worker"], self.env)
+        self.start([*self.within, binary, "worker"], self.env)
         if wait_ready:
             self.wait_ready()
         return self

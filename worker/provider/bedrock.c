@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* Files of credentials are read again at most this often, however many calls want it. */
-#define RENEW_MS 10000
+#define RENEW_MS 2000
 /* A cut-off piece of a secret shorter than this tells nobody anything. */
 #define TELLING_LEN 8
 
@@ -28,6 +28,7 @@ struct bedrock {
     struct aws_sign_cache key;
     struct aws_skew skew;
     int64_t renewed_ms; /* monotonic */
+    bool is_refused;    /* the last answer was that we are not who we say */
 };
 
 /* ---- settings ---- */
@@ -72,7 +73,7 @@ load(struct bedrock *bedrock, struct error *err)
     return 0;
 }
 
-/* Credentials have expired, or there were none: they may have come since. */
+/* Credentials have expired, were refused, or there were none: others may have come since. */
 static void
 renew(struct bedrock *bedrock)
 {
@@ -235,7 +236,7 @@ build(void *self, const char *model_id, const struct job *job, struct provider_r
     char *segment = aws_encode_segment(model_id);
     int status;
 
-    if (bedrock->config.credentials.auth == AWS_AUTH_NONE)
+    if (bedrock->config.credentials.auth == AWS_AUTH_NONE || bedrock->is_refused)
         renew(bedrock);
     memset(request, 0, sizeof(*request));
     request->body = xevbuffer();
@@ -342,6 +343,7 @@ read_response(void *self, const struct http_response *response, const struct err
         return false;
     }
     remedy = read_outcome(response, call, text);
+    bedrock->is_refused = call->outcome == OUTCOME_AUTH;
     hide_secrets(bedrock, call);
     clock_was_wrong =
         aws_skew_learn(&bedrock->skew, response->sent_wall_ms, response->received_wall_ms,
