@@ -448,7 +448,25 @@ def test_a_wrong_password_later_on_is_survived(servers, sim, worker):
 
 def test_jobs_of_a_list_that_is_no_list_stop_nobody(redis, worker):
     redis.client.set("broken", "a string")
-    process = worker(HEADGATE_QUEUES="broken=1,analyze=1")
+    process = worker(wait_ready=False, HEADGATE_QUEUES="broken=1,analyze=1")
     redis.push(job("fine"))
     assert_all_succeeded(redis, ["fine"])
     assert process.is_alive()
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "at-most-once"])
+def test_a_key_that_is_no_list_stops_its_own_queue_and_no_other(redis, worker, delivery):
+    redis.client.set("broken", "no list")
+    process = worker(
+        wait_ready=False, HEADGATE_QUEUES="first,broken,last", HEADGATE_DELIVERY=delivery
+    )
+    for turn, queue in enumerate(["first", "last"] * 2):
+        redis.push(job(f"well-{turn}"), queue)
+        result = f"headgate:{{{queue}}}:result:well-{turn}"
+        until(lambda key=result: redis.client.exists(key), what=result)
+    until(lambda: process.readiness() == 503, what="a red /readyz")
+    assert b"broken" in process.get("/readyz").body
+    redis.client.delete("broken")
+    redis.push(job("healed"), "broken")
+    until(lambda: redis.client.exists("headgate:{broken}:result:healed"), what="the healed queue")
+    until(process.is_ready, what="a green /readyz")

@@ -12,6 +12,8 @@
 /* After a failed claim or pop, while Redis is still there. */
 #define REPEAT_MS         100
 #define COMPLAIN_EVERY_MS 10000
+/* How long a pop that only asks whether a queue is well may block. */
+#define PROBE_MS 10
 
 /* A queue, as the intake sees it. */
 struct source {
@@ -29,6 +31,8 @@ struct source {
     int64_t silent_until_ms;
     bool has_complained;   /* and has not said yet that all is well again */
     int64_t shut_until_ms; /* after a claim that failed: others have their turn */
+    bool is_suspect;       /* at most once: a pop that it had a part in was refused */
+    char trouble[448];     /* what Redis said to the last claim that it refused; "": all is well */
 };
 
 struct intake {
@@ -37,10 +41,11 @@ struct intake {
     int count;
     struct redis *pop; /* at most once: one pop for all queues; owned */
     bool is_popping;
+    struct source *popped[CONFIG_QUEUES_MAX]; /* whose keys the last pop named */
+    int popped_count;
     bool is_quiet;
-    bool is_claiming;  /* one claim is under way */
-    int asked;         /* for how many */
-    char trouble[448]; /* what Redis said to the last claim that it refused; "": all is well */
+    bool is_claiming; /* one claim is under way */
+    int asked;        /* for how many */
     struct event *turn;
     struct event *repeat;
 };
@@ -163,17 +168,22 @@ arm_due(struct source *source, int64_t due_in_ms)
 
 /* Redis away is told once, by the connection. This is what it answers to a claim: no list, no right
  * to it, no memory left. */
+static bool
+is_refusal(const struct error *error)
+{
+    return error->kind == ERROR_REFUSED || error->kind == ERROR_INTERNAL ||
+           error->kind == ERROR_TRANSIENT;
+}
+
 static void
 complain(struct source *source, const struct error *error)
 {
     int64_t now = clock_mono_ms();
-    bool is_ours = error->kind == ERROR_REFUSED || error->kind == ERROR_INTERNAL ||
-                   error->kind == ERROR_TRANSIENT;
 
-    if (!is_ours)
+    if (!is_refusal(error))
         return;
-    snprintf(source->intake->trouble, sizeof(source->intake->trouble), "queue %s: %s",
-             queue_name(source->queue), error->message);
+    snprintf(source->trouble, sizeof(source->trouble), "queue %s: %s", queue_name(source->queue),
+             error->message);
     if (now < source->silent_until_ms)
         return;
     source->silent_until_ms = now + COMPLAIN_EVERY_MS;
@@ -185,7 +195,7 @@ complain(struct source *source, const struct error *error)
 static void
 end_complaint(struct source *source)
 {
-    source->intake->trouble[0] = '\0';
+    source->trouble[0] = '\0';
     if (!source->has_complained)
         return;
     source->has_complained = false;
@@ -311,6 +321,21 @@ wait_for_jobs(struct intake *intake, int room)
 
 /* ---- at most once ---- */
 
+/* A pop of several queues does not say which of them Redis refused: each is tried alone, and
+ * those that are well go on together. */
+static void
+pop_refused(struct intake *intake, const struct error *error)
+{
+    struct source *only = intake->popped[0];
+
+    for (int i = 0; i < intake->popped_count; i++)
+        intake->popped[i]->is_suspect = true;
+    if (intake->popped_count > 1)
+        return;
+    complain(only, error);
+    only->shut_until_ms = clock_mono_ms() + REPEAT_MS;
+}
+
 static void
 on_popped(struct queue *queue, struct claim *claim, const struct error *error, void *arg)
 {
@@ -318,11 +343,15 @@ on_popped(struct queue *queue, struct claim *claim, const struct error *error, v
 
     intake->is_popping = false;
     if (error != NULL) {
-        complain(&intake->sources[0], error);
+        if (is_refusal(error))
+            pop_refused(intake, error);
         repeat_soon(intake);
         return;
     }
-    end_complaint(&intake->sources[0]);
+    for (int i = 0; i < intake->popped_count; i++) {
+        intake->popped[i]->is_suspect = false;
+        end_complaint(intake->popped[i]);
+    }
     if (claim != NULL) {
         for (int i = 0; i < intake->count; i++)
             if (intake->sources[i].queue == queue)
@@ -346,25 +375,42 @@ by_turn(const void *a, const void *b)
     return left->served < right->served ? -1 : left->served > right->served;
 }
 
+/* The open queues by turn; a suspect one alone. */
+static void
+choose_popped(struct intake *intake)
+{
+    intake->popped_count = 0;
+    for (int i = 0; i < intake->count; i++) {
+        struct source *source = &intake->sources[i];
+
+        if (!is_open(source))
+            continue;
+        intake->popped[intake->popped_count++] = source;
+        if (source->is_suspect) {
+            intake->popped[0] = source;
+            intake->popped_count = 1;
+            return;
+        }
+    }
+    qsort(intake->popped, (size_t)intake->popped_count, sizeof(intake->popped[0]), by_turn);
+}
+
 static void
 pop_next(struct intake *intake, int room)
 {
-    struct source *open[CONFIG_QUEUES_MAX];
     struct queue *queues[CONFIG_QUEUES_MAX];
-    int count = 0;
 
     if (intake->is_popping || room <= 0 || !redis_is_ready(intake->pop))
         return;
-    for (int i = 0; i < intake->count; i++)
-        if (is_open(&intake->sources[i]))
-            open[count++] = &intake->sources[i];
-    if (count == 0)
+    choose_popped(intake);
+    if (intake->popped_count == 0)
         return;
-    qsort(open, (size_t)count, sizeof(open[0]), by_turn);
-    for (int i = 0; i < count; i++)
-        queues[i] = open[i]->queue;
+    for (int i = 0; i < intake->popped_count; i++)
+        queues[i] = intake->popped[i]->queue;
     intake->is_popping = true;
-    queue_pop(queues, count, intake->pop, intake->options.block_ms, on_popped, intake);
+    queue_pop(queues, intake->popped_count, intake->pop,
+              intake->popped[0]->is_suspect ? PROBE_MS : intake->options.block_ms, on_popped,
+              intake);
 }
 
 /* ---- the policy, once per turn ---- */
@@ -406,7 +452,10 @@ on_pop_state(bool is_ready, const struct error *why, void *arg)
 const char *
 intake_trouble(const struct intake *intake)
 {
-    return intake->trouble;
+    for (int i = 0; i < intake->count; i++)
+        if (intake->sources[i].trouble[0] != '\0')
+            return intake->sources[i].trouble;
+    return "";
 }
 
 static struct source *

@@ -46,7 +46,7 @@ void intake_set_due(struct intake *intake, struct queue *queue, int64_t due_in_m
 /* Quiet: as if every queue were paused, for this worker alone. */
 void intake_set_quiet(struct intake *intake, bool is_quiet);
 
-/* Why Redis refuses our claims, or "": then the last one was taken. */
+/* Why Redis refuses the claims from one of the queues, or "": then each one's last was taken. */
 const char *intake_trouble(const struct intake *intake);
 
 /*
