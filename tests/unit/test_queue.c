@@ -597,11 +597,80 @@ a_leaving_worker_gives_everything_back_unblamed(void **state)
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 zero");
     queue_leave(f->queue, on_left, f);
     wait_answer(f);
-    assert_int_equal(f->given_back, 2);
+    assert_int_equal(f->given_back, 3);
     assert_redis_int(f, 3, "LLEN q");
     assert_redis_text(f, "{\"id\":\"1\"}", "LINDEX q 0");
     assert_redis_int(f, 0, "EXISTS headgate:{q}:crashes headgate:{q}:owners");
     assert_redis_int(f, 1, "ZCARD headgate:{q}:workers");
+}
+
+static bool
+nobody_is_watched(void *arg)
+{
+    redisReply *reply =
+        redis_server_ask(((struct fixture *)arg)->server, "EXISTS headgate:{q}:gone");
+    bool is_empty = reply->integer == 0;
+
+    freeReplyObject(reply);
+    return is_empty;
+}
+
+/* It is time to look once more at a worker that has gone. */
+static void
+end_watch(struct fixture *f, const char *worker)
+{
+    redis_server_do(f->server, "ZADD headgate:{q}:gone 1 %s", worker);
+}
+
+static void
+a_job_that_a_late_pop_brings_to_a_worker_that_left_comes_back(void **state)
+{
+    struct fixture *f = *state;
+
+    queue_leave(f->queue, on_left, f);
+    wait_answer(f);
+    redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 late");
+    do_beat(f, f->other);
+    assert_int_equal(f->expired_workers, 0);
+    end_watch(f, "w1");
+    do_beat(f, f->other);
+    assert_int_equal(f->expired_workers, 1);
+    queue_reap(f->other, "w1");
+    assert_true(loop_until(f->base, redis_has, f, LIMIT_MS));
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inbox:w1 headgate:{q}:crashes");
+    end_watch(f, "w1");
+    queue_reap(f->other, "w1");
+    assert_true(loop_until(f->base, nobody_is_watched, f, LIMIT_MS));
+    assert_redis_int(f, 1, "LLEN q");
+}
+
+static void
+a_reaped_worker_that_came_back_keeps_what_it_claims(void **state)
+{
+    struct fixture *f = *state;
+
+    end_lease(f, "w1");
+    do_reap(f);
+    do_beat(f, f->queue);
+    push(f, "one");
+    do_claim(f, f->queue, 1);
+    end_watch(f, "w1");
+    queue_reap(f->other, "w1");
+    assert_true(loop_until(f->base, nobody_is_watched, f, LIMIT_MS));
+    assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
+    assert_redis_int(f, 0, "LLEN q");
+}
+
+static void
+a_repeated_dead_letter_without_a_claim_is_written_once(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_OK);
+    assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_LATE);
+    assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "another"), SETTLE_OK);
+    assert_redis_int(f, 2, "LLEN headgate:{q}:dead");
+    assert_redis_text(f, "2", "HGET headgate:{q}:stats dead");
 }
 
 static void
@@ -769,6 +838,9 @@ main(void)
         QUEUE_TEST(a_worker_that_lives_is_not_reaped),
         QUEUE_TEST(a_reaped_worker_can_settle_nothing),
         QUEUE_TEST(a_leaving_worker_gives_everything_back_unblamed),
+        QUEUE_TEST(a_job_that_a_late_pop_brings_to_a_worker_that_left_comes_back),
+        QUEUE_TEST(a_reaped_worker_that_came_back_keeps_what_it_claims),
+        QUEUE_TEST(a_repeated_dead_letter_without_a_claim_is_written_once),
         QUEUE_TEST(a_job_that_had_failed_keeps_its_history_when_it_is_given_back),
         QUEUE_TEST(claims_that_memory_does_not_know_are_given_back),
         QUEUE_TEST(a_cancelled_job_is_begun_only_to_be_settled_so),

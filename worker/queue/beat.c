@@ -8,9 +8,13 @@
 
 #define BEATS_PER_LEASE 4
 #define REPEAT_MS       200
-/* After Redis was away every lease may have ended although all workers live: they get this long to
- * come back before anybody reaps. A connection is tried at least once a second. */
-#define REAP_GRACE_MS 2000
+/* After Redis was away, or its clock has jumped, every lease may have ended although all workers
+ * live. Nobody reaps before they could beat again: a connection is tried at least once a second, a
+ * beat comes once a round. */
+#define RECONNECT_MS   2000
+#define ROUND_EXTRA_MS 1000
+/* Redis' clock against ours, from one beat to the next: more is no delay of a reply. */
+#define CLOCK_JUMP_MS 1000
 /* Cancels are asked for again by this much, so that none falls between two beats. */
 #define OVERLAP_MS 1000
 
@@ -20,8 +24,9 @@ struct beat {
     bool is_open; /* a beat is under way */
     bool is_stopped;
     bool has_beaten;
-    int64_t sent_ms;         /* monotonic, as all here */
-    int64_t steady_since_ms; /* beats have succeeded since then; 0: the last one did not */
+    int64_t sent_ms;        /* monotonic, as all here */
+    int64_t reap_from_ms;   /* ended leases mean dead workers from then on; 0: beats fail */
+    int64_t redis_ahead_ms; /* Redis' clock minus ours, at the last beat */
     int64_t alive_until_ms;
     int64_t cancels_since_ms; /* Redis' clock */
     bool is_refused;          /* Redis is there and does not take our beats: told once */
@@ -40,10 +45,35 @@ beat_again_in(struct beat *beat, int64_t ms)
 static void
 reap_expired(const struct beat *beat, const redisReply *workers)
 {
-    if (clock_mono_ms() - beat->steady_since_ms < REAP_GRACE_MS)
+    if (clock_mono_ms() < beat->reap_from_ms)
         return;
     for (size_t i = 0; workers != NULL && i < workers->elements; i++)
         queue_reap(beat->options.queue, redis_str(redis_at(workers, i), ""));
+}
+
+static void
+let_others_beat(struct beat *beat)
+{
+    int64_t round_ms = beat->options.lease_ms / BEATS_PER_LEASE + ROUND_EXTRA_MS;
+
+    beat->reap_from_ms = clock_mono_ms() + (round_ms > RECONNECT_MS ? round_ms : RECONNECT_MS);
+}
+
+/* Redis' clock ends the leases: when it leaps forward it ends those of the living too. */
+static void
+watch_clock(struct beat *beat, int64_t redis_now_ms)
+{
+    int64_t ahead_ms = redis_now_ms - beat->sent_ms;
+    int64_t jump_ms = ahead_ms - beat->redis_ahead_ms;
+
+    beat->redis_ahead_ms = ahead_ms;
+    if (beat->reap_from_ms == 0) {
+        let_others_beat(beat);
+    } else if (llabs(jump_ms) > CLOCK_JUMP_MS) {
+        log_warn("Redis' clock has jumped; ended leases are not believed for a moment",
+                 LOG_STR("queue", queue_name(beat->options.queue)), LOG_INT("jump_ms", jump_ms));
+        let_others_beat(beat);
+    }
 }
 
 static void
@@ -83,6 +113,19 @@ tell_refusal(struct beat *beat, const struct error *error)
     beat->is_refused = is_refused || (error != NULL && beat->is_refused);
 }
 
+/* After an outage every lease has ended: only what it costs us is worth a warning. */
+static void
+tell_loss(const struct queue *queue)
+{
+    int64_t claims = queue_claims_held(queue);
+
+    if (claims > 0)
+        log_warn("lease lost: this worker's jobs went to others",
+                 LOG_STR("queue", queue_name(queue)), LOG_INT("claims", claims));
+    else
+        log_info("lease lost while no job was held", LOG_STR("queue", queue_name(queue)));
+}
+
 static void
 on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
 {
@@ -94,19 +137,16 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
         return;
     tell_refusal(beat, error);
     if (error != NULL) {
-        beat->steady_since_ms = 0;
+        beat->reap_from_ms = 0;
         beat_again_in(beat, REPEAT_MS);
         return;
     }
-    if (beat->steady_since_ms == 0)
-        beat->steady_since_ms = clock_mono_ms();
+    watch_clock(beat, reply->now_ms);
     beat_again_in(beat, options->lease_ms / BEATS_PER_LEASE);
     beat->alive_until_ms = beat->sent_ms + options->lease_ms;
     beat->cancels_since_ms = reply->now_ms - OVERLAP_MS;
     if (!reply->was_registered && beat->has_beaten) {
-        log_warn("lease lost: this worker's jobs went to others",
-                 LOG_STR("queue", queue_name(options->queue)),
-                 LOG_INT("claims", queue_claims_held(options->queue)));
+        tell_loss(options->queue);
         options->on_lease_lost(options->queue, options->arg);
     }
     beat->has_beaten = true;

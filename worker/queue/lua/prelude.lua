@@ -46,13 +46,17 @@ local function give_back(keys, worker, token, now)
     return payload, history
 end
 
--- The same for what a blocking pop put into the inbox.
+-- The same for what a blocking pop put into the inbox. Returns how many.
 local function empty_inbox(inbox, queue)
-    local payload = redis.call('RPOP', inbox)
+    local count = 0
+    local payload = redis.call('LINDEX', inbox, -1)
     while payload do
         redis.call('LPUSH', queue, payload)
-        payload = redis.call('RPOP', inbox)
+        redis.call('RPOP', inbox)
+        count = count + 1
+        payload = redis.call('LINDEX', inbox, -1)
     end
+    return count
 end
 
 -- The job's end, written once: the first final result of an id wins, and a bad copy
