@@ -32,6 +32,10 @@ worker_abandon_all(struct worker *w, bool calls_only)
         if (calls_only && !attempt_holds_slot(running->attempt))
             continue;
         HASH_DEL(w->attempts, running);
+        if (w->config->delivery == DELIVERY_AT_MOST_ONCE)
+            log_warn("job is lost: nothing keeps it with at-most-once delivery",
+                     LOG_STR("job", attempt_job_id(running->attempt)),
+                     LOG_STR("queue", queue_name(attempt_queue(running->attempt))));
         attempt_abandon(running->attempt);
         free(running);
     }

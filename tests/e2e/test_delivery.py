@@ -311,6 +311,17 @@ def test_at_most_once_works_and_keeps_nothing(redis, sim, worker):
     stays(lambda: redis.result("gone") is None and redis.waiting() == [], LEASE + 0.5)
 
 
+def test_at_most_once_names_the_jobs_that_a_drain_loses(redis, sim, worker):
+    process = worker(HEADGATE_DELIVERY="at-most-once")
+    sim.script(NEVER)
+    redis.push(job("lost-one"))
+    sim.wait_open(1)
+    process.term()
+    process.term()
+    process.wait(10)
+    assert any("lost" in line and "lost-one" in line for line in process.log().splitlines())
+
+
 def test_a_queue_without_weight_is_strictly_first(redis, sim, worker):
     bulk, urgent = [f"b-{n}" for n in range(5)], [f"u-{n}" for n in range(5)]
     push_all(redis, bulk, "bulk")

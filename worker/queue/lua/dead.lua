@@ -2,10 +2,14 @@
 --
 -- KEYS and ARGV as settle.lua, but KEYS[9] is the dead letters and KEYS[10] reply_to;
 -- ARGV[9] the letter, ARGV[10] how many to keep. An empty id leaves no result.
--- Returns as settle.lua. The letter is written even when the result comes late.
+-- Returns as settle.lua. The letter is written even when the result comes late. Without a
+-- token (at most once) a repeat is known by its letter alone.
 local dead, letter, keep = KEYS[9], ARGV[9], tonumber(ARGV[10])
 
 if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[1], ARGV[2]) == 0 then return 'lost' end
+if ARGV[2] == '' and redis.call('LPOS', dead, letter, 'RANK', -1, 'MAXLEN', 1000) then
+    return 'late'
+end
 if keep > 0 then
     redis.call('RPUSH', dead, letter)
     redis.call('LTRIM', dead, -keep, -1)
