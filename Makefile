@@ -80,7 +80,7 @@ debug:
 # What a fresh Debian 12 or Ubuntu 24.04 lacks. Silent when all is there.
 PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev libcjson-dev \
             uthash-dev libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
-            python3-pytest-xdist python3-redis faketime
+            python3-pytest-xdist python3-redis faketime iproute2 nftables strace
 # gcc 12 does not follow uthash, nor a FILE that may be stdin: its leak checks are left to ASan.
 ANALYZER := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak
 CHECKERS := clang-format-14 cppcheck clang-14

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.register_assert_rewrite("support", "services", "headgate", "control", "wire")
+pytest.register_assert_rewrite("support", "services", "headgate", "control", "wire", "world")
 
 from headgate import (  # noqa: E402
     BINARY, CLOSED_PORT_URL, CommandLine, Worker, environment
@@ -17,6 +17,7 @@ from headgate import (  # noqa: E402
 from services import Recorder, RedisServer, Simulator  # noqa: E402
 from support import BUILD  # noqa: E402
 from wire import Proxy  # noqa: E402
+from world import Island  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -38,8 +39,8 @@ class Servers:
         self.started.append(server.kill)
         return server.up()
 
-    def sim(self, **config):
-        server = Simulator(self._directory("sim"), config)
+    def sim(self, within=(), **config):
+        server = Simulator(self._directory("sim"), config, within)
         self.started.append(server.kill)
         return server.up()
 
@@ -47,6 +48,11 @@ class Servers:
         server = Recorder(**options)
         self.started.append(server.down)
         return server
+
+    def island(self):
+        island = Island()
+        self.started.append(island.down)
+        return island
 
     def proxy(self, port):
         proxy = Proxy(port)

@@ -19,13 +19,13 @@ FINAL_STATES = {"succeeded", "failed", "expired", "cancelled"}
 class RedisServer(Process):
     """A redis-server on a unix socket and a port; knows where Headgate puts things."""
 
-    def __init__(self, directory, aof=False, arguments=()):
+    def __init__(self, directory, aof=False, arguments=(), port=None, within=()):
         super().__init__("redis", directory)
-        self.port = free_port()
+        self.port = port or free_port()
         self.socket = str(self.directory / "redis.sock")
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.arguments = [
-            "redis-server", "--bind", "127.0.0.1", "--port", str(self.port),
+            *within, "redis-server", "--bind", "127.0.0.1", "--port", str(self.port),
             "--unixsocket", self.socket, "--dir", str(self.directory), "--save", "",
             "--appendonly", "yes" if aof else "no", "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction", *arguments,
@@ -94,8 +94,9 @@ class RedisServer(Process):
 class Simulator(Process):
     """The provider simulator: see tests/sim/README.md."""
 
-    def __init__(self, directory, config=None):
+    def __init__(self, directory, config=None, within=()):
         super().__init__("sim", directory)
+        self.within = list(within)
         self.port_file = self.directory / "sim.port"
         self.config_file = self.directory / "sim.json"
         self.config_file.write_text(json.dumps(config or {}))
@@ -104,7 +105,8 @@ class Simulator(Process):
     def up(self, port=0):
         self.port_file.unlink(missing_ok=True)
         arguments = ["--port", port, "--port-file", self.port_file, "--config", self.config_file]
-        self.start([BUILD / "sim", *arguments, "--seed", 1, "--quiet"], {"PATH": "/usr/bin:/bin"})
+        command = [*self.within, BUILD / "sim", *arguments, "--seed", 1, "--quiet"]
+        self.start(command, {"PATH": "/usr/sbin:/usr/bin:/bin"})
         until(lambda: self.port_file.exists() or not self.is_alive(), what="the simulator's port")
         assert self.is_alive(), self.log()
         self.port = int(self.port_file.read_text())

@@ -184,7 +184,7 @@ def test_a_worker_killed_as_it_leaves_gives_its_jobs_back(redis, sim, worker, mo
 @pytest.mark.parametrize("moment", ["sending", "answered"])
 def test_a_worker_killed_as_it_returns_lost_claims_loses_none(servers, redis, sim, worker, moment):
     wire = servers.proxy(redis.port)
-    wire.lose_reply_with(b"mark-step")
+    wire.lose_reply(b"mark-step")
     redis.push(JOB)
     victim = worker(
         wait_ready=False, redis_url=wire.redis_url, HEADGATE_STOP_AT=f"release.{moment}"

@@ -1,5 +1,6 @@
 """A TCP proxy between a worker and what it talks to: slow, sliced, cut, lossy, silent."""
 
+import re
 import socket
 import struct
 import threading
@@ -20,7 +21,7 @@ class Proxy:
         self.target = (host, port)
         self.slice_bytes = CHUNK
         self.delay_s = 0.0
-        self.lost = None  # the reply that holds these bytes never arrives
+        self.lost = None  # the reply that matches this never arrives
         self.budget = None  # replies' bytes that still pass before the cut
         self.passes = threading.Event()
         self.passes.set()
@@ -42,9 +43,9 @@ class Proxy:
 
     # ---- faults ----
 
-    def lose_reply_with(self, text):
-        """The next reply that holds `text` is eaten, and its connection closed. Once."""
-        self.lost = text
+    def lose_reply(self, pattern):
+        """The next reply that matches is eaten, and its connection closed. Once."""
+        self.lost = re.compile(pattern)
 
     def was_lost(self):
         return self.lost is None
@@ -111,7 +112,7 @@ class Proxy:
 
     def _is_lost(self, data):
         with self.lock:
-            if self.lost is None or self.lost not in data:
+            if self.lost is None or not self.lost.search(data):
                 return False
             self.lost = None
             return True

@@ -54,3 +54,40 @@ def private_mounts(*commands):
     """A prefix of a command line: mounts that only this process sees, made before it starts."""
     script = " && ".join(["mount --make-rprivate /", *commands, 'exec "$@"'])
     return ["unshare", "-m", "sh", "-c", script, "sh"]
+
+
+class Island:
+    """A network of its own: nothing but lo, and packet filter rules that nobody else sees.
+
+    Unix sockets go through the file system, so Redis can be asked from outside.
+    """
+
+    def __init__(self):
+        self.holder = subprocess.Popen(
+            ["unshare", "-n", "sh", "-c", "ip link set lo up && echo up && exec sleep 600"],
+            stdout=subprocess.PIPE,
+        )
+        assert self.holder.stdout.readline() == b"up\n"
+        self.within = ["nsenter", "-t", str(self.holder.pid), "-n"]
+        self.nft("add table inet fault",
+                 "add chain inet fault input { type filter hook input priority 0; }")
+
+    def run(self, *command):
+        done = subprocess.run([*self.within, *command], capture_output=True, check=True)
+        return done.stdout
+
+    def nft(self, *lines):
+        subprocess.run([*self.within, "nft", "-f", "-"], input="\n".join(lines).encode(),
+                       check=True, capture_output=True)
+
+    def rule(self, rule):
+        """Every packet that arrives on lo meets it: both directions."""
+        self.nft(f"add rule inet fault input {rule}")
+
+    def no_rules(self):
+        self.nft("flush chain inet fault input")
+
+    def down(self):
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
