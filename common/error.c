@@ -1,5 +1,7 @@
 #include "common/error.h"
 
+#include "common/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,9 +16,7 @@ error_set(struct error *err, enum error_kind kind, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(err->message, sizeof(err->message), format, arguments);
     va_end(arguments);
-    for (char *at = err->message; *at != '\0'; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
+    utf8_clean(err->message);
     return -1;
 }
 

@@ -27,8 +27,8 @@ struct error {
     char message[256];
 };
 
-/* Fills *err (may be NULL) and returns -1, so that failing is one line. Control
- * bytes that came in with the arguments are replaced by '?'. */
+/* Fills *err (may be NULL) and returns -1, so that failing is one line. What
+ * came in with the arguments and is no printable UTF-8 is replaced by '?'. */
 int error_set(struct error *err, enum error_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,5 +1,7 @@
 #include "common/utf8.h"
 
+#include <string.h>
+
 struct lead {
     unsigned char low, high;               /* the first byte */
     unsigned char second_low, second_high; /* the second; all others are 80..bf */
@@ -51,6 +53,46 @@ utf8_is_valid(const char *text, size_t len)
         if ((step = utf8_char(text + at, len - at)) == 0)
             return false;
     return true;
+}
+
+/* Only part of a character stands at text[0..len), which are the last bytes. */
+static bool
+is_cut(const char *text, size_t len)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    unsigned char whole[4] = {0, 0x80, 0x80, 0x80};
+
+    if (len == 0 || len > 3)
+        return false;
+    memcpy(whole, bytes, len);
+    if (len == 1 && (bytes[0] == 0xe0 || bytes[0] == 0xf0))
+        whole[1] = bytes[0] == 0xe0 ? 0xa0 : 0x90; /* the least that these two take behind them */
+    return utf8_char((const char *)whole, sizeof(whole)) > len;
+}
+
+static bool
+is_control(const char *text, size_t len)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+
+    return bytes[0] < 0x20 || bytes[0] == 0x7f || (len == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0);
+}
+
+void
+utf8_clean(char *text)
+{
+    const char *end = text + strlen(text);
+    size_t len;
+
+    for (char *at = text; at < end; at += len) {
+        len = utf8_char(at, (size_t)(end - at));
+        if (len == 0 && is_cut(at, (size_t)(end - at))) {
+            *at = '\0';
+            return;
+        }
+        if (len == 0 || is_control(at, len))
+            memset(at, '?', len = len == 0 ? 1 : len);
+    }
 }
 
 size_t

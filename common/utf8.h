@@ -12,6 +12,9 @@
 /* The length, 1-4, of the well-formed character at text[0..len), or 0 when there is none. */
 size_t utf8_char(const char *text, size_t len);
 bool utf8_is_valid(const char *text, size_t len);
+/* Makes a text fit for people, in place: control bytes and bytes that are not UTF-8 become '?', and
+ * a character that was cut at the end goes. */
+void utf8_clean(char *text);
 /* Writes one code point, at most 0x10ffff, and returns its length, 1-4. */
 size_t utf8_encode(uint32_t code_point, char out[4]);
 

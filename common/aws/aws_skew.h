@@ -4,6 +4,7 @@
  * AWS refuses a signature that is more than 5 minutes old or early. The rule is the one that
  * the AWS SDKs for Go, Java, Rust and C++ share: after every answer with a Date header, without
  * an Age header, whose round trip took at most 15 min, skew = Date - midpoint(sent, received).
+ * Dates outside 2020-2199 are not believed.
  */
 #ifndef COMMON_AWS_SKEW_H
 #define COMMON_AWS_SKEW_H

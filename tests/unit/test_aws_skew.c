@@ -64,11 +64,27 @@ a_wrong_clock_is_measured_and_healed_as_the_sdks_do(void **state)
     (void)state;
 }
 
+static void
+a_date_that_no_clock_can_show_is_not_believed(void **state)
+{
+    const char *dates[] = {"Sat, 01 Jan 0000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT",
+                           "Thu, 01 Jan 1970 00:00:00 GMT"};
+    struct aws_skew skew = {.skew_ms = 7};
+    int64_t now = date_ms("2026-01-15T12:00:00Z");
+
+    for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++) {
+        assert_false(aws_skew_learn(&skew, now, now, dates[i], NULL, "RequestTimeTooSkewed"));
+        assert_int_equal(skew.skew_ms, 7);
+    }
+    (void)state;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wrong_clock_is_measured_and_healed_as_the_sdks_do),
+        cmocka_unit_test(a_date_that_no_clock_can_show_is_not_believed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,20 @@ a_key_that_the_provider_echoes_is_hidden_also_where_the_message_is_cut(void **st
     (void)state;
 }
 
+static void
+no_text_of_an_answer_carries_a_key_or_steers_a_terminal(void **state)
+{
+    struct call call = bedrock_bench_call(401,
+                                          "x-amzn-ErrorType: " BENCH_ACCESS_KEY "\n"
+                                          "x-amzn-RequestId: a\x1b[2J" BENCH_ACCESS_KEY "\n",
+                                          "{\"message\":\"\\u001b[31mred\"}");
+
+    assert_string_equal(call.error, "***********");
+    assert_string_equal(call.request_id, "a?[2J***********");
+    assert_string_equal(call.message, "?[31mred");
+    (void)state;
+}
+
 static bool
 is_signed_by(struct bedrock_bench *bench, const char *access_key)
 {
@@ -207,6 +221,7 @@ main(void)
         cmocka_unit_test(a_key_that_the_provider_echoes_is_hidden_also_where_the_message_is_cut),
         cmocka_unit_test(expired_credentials_are_read_again_at_most_every_two_seconds),
         cmocka_unit_test(refused_credentials_are_read_again_before_the_next_call),
+        cmocka_unit_test(no_text_of_an_answer_carries_a_key_or_steers_a_terminal),
         cmocka_unit_test(settings_that_went_wrong_leave_those_that_worked),
         cmocka_unit_test(without_credentials_nothing_is_built_until_some_are_found),
         cmocka_unit_test(a_wrong_clock_is_put_right_for_the_next_request),

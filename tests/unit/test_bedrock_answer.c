@@ -349,6 +349,20 @@ a_wait_that_was_asked_for_is_read_in_every_form_and_bounded(void **state)
     (void)state;
 }
 
+static void
+counts_of_tokens_that_nobody_can_mean_are_no_counts(void **state)
+{
+    struct call call = bedrock_bench_call(
+        200, NULL,
+        "{\"output\":{\"message\":{\"content\":[{\"text\":\"x\"}]}},"
+        "\"usage\":{\"inputTokens\":9223372036854775807,\"outputTokens\":1000000000}}");
+
+    assert_int_equal(call.outcome, OUTCOME_OK);
+    assert_int_equal(call.input_tokens, 0);
+    assert_int_equal(call.output_tokens, 1000000000);
+    (void)state;
+}
+
 int
 main(void)
 {
@@ -360,6 +374,7 @@ main(void)
         cmocka_unit_test(a_status_200_that_is_no_converse_answer_may_work_later),
         cmocka_unit_test(a_stop_that_spoils_the_answer_is_told),
         cmocka_unit_test(a_call_that_got_no_answer_says_why),
+        cmocka_unit_test(counts_of_tokens_that_nobody_can_mean_are_no_counts),
         cmocka_unit_test(a_wait_that_was_asked_for_is_read_in_every_form_and_bounded),
     };
 

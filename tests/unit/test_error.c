@@ -1,4 +1,5 @@
 #include "common/error.h"
+#include "common/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,6 +37,25 @@ a_message_forges_no_line_and_has_a_bound(void **state)
 }
 
 static void
+a_message_is_utf8_whatever_came_in_and_wherever_it_was_cut(void **state)
+{
+    struct error err;
+    char text[sizeof(err.message) + 8];
+
+    error_set(&err, ERROR_INPUT, "\xff\xc3(\xc2\x9b\xed\xa0\x80 \xc3\xa9");
+    assert_string_equal(err.message, "?"
+                                     "?(????? \xc3\xa9");
+    for (size_t before = sizeof(err.message) - 5; before < sizeof(err.message) + 1; before++) {
+        memset(text, 'x', sizeof(text));
+        strcpy(text + before - 1, "\xf0\x9f\x98\x80");
+        error_set(&err, ERROR_INPUT, "%s", text);
+        assert_true(utf8_is_valid(err.message, strlen(err.message)));
+        assert_null(strchr(err.message, '?'));
+    }
+    (void)state;
+}
+
+static void
 every_kind_has_a_name_of_its_own(void **state)
 {
     for (int a = ERROR_NONE; a <= ERROR_INTERNAL; a++)
@@ -53,6 +73,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_has_its_kind_and_its_message),
         cmocka_unit_test(a_message_forges_no_line_and_has_a_bound),
+        cmocka_unit_test(a_message_is_utf8_whatever_came_in_and_wherever_it_was_cut),
         cmocka_unit_test(every_kind_has_a_name_of_its_own),
     };
 

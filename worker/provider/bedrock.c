@@ -7,6 +7,7 @@
 #include "common/json/json.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/utf8.h"
 #include "worker/job/prompt.h"
 #include "worker/provider/bedrock_answer.h"
 #include "worker/provider/retry_after.h"
@@ -289,7 +290,7 @@ secret_at(const char *at, const char *secret)
     return secret[len] == '\0' || (at[len] == '\0' && len >= TELLING_LEN) ? len : 0;
 }
 
-/* A provider may name in its message the key that it refused. */
+/* A provider may name, in any text of its answer, the key that it refused. */
 static void
 hide(char *message, const char *secret)
 {
@@ -308,10 +309,13 @@ hide_secrets(const struct bedrock *bedrock, struct call *call)
 {
     const struct aws_credentials *who = &bedrock->config.credentials;
 
-    hide(call->message, who->access_key);
-    hide(call->message, who->secret_key);
-    hide(call->message, who->session_token);
-    hide(call->message, who->bearer_token);
+    const char *secrets[] = {who->access_key, who->secret_key, who->session_token,
+                             who->bearer_token};
+    char *texts[] = {call->error, call->message, call->request_id};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        for (size_t j = 0; j < sizeof(secrets) / sizeof(secrets[0]); j++)
+            hide(texts[i], secrets[j]);
 }
 
 /* Names the call and how it ended; returns what may help. */
@@ -322,6 +326,7 @@ read_outcome(const struct http_response *response, struct call *call, struct evb
 
     snprintf(call->request_id, sizeof(call->request_id), "%s",
              request_id == NULL ? "" : request_id);
+    utf8_clean(call->request_id);
     call->status = response->status;
     if (response->status != 200)
         return bedrock_read_error(response->status, http_header(response, "x-amzn-ErrorType"),

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No model has a window of a billion: more is no figure, and sums of them could overflow. */
+#define TOKENS_MAX 1000000000
+
 /* Why a model stopped. Those not listed, also future ones, are a normal end. */
 static const struct {
     const char *reason;
@@ -34,9 +37,9 @@ read_usage(struct json_slice root, struct call *call)
 {
     struct json_slice usage = json_get(root, "usage");
 
-    if (!json_int(json_get(usage, "inputTokens"), 0, INT64_MAX, &call->input_tokens))
+    if (!json_int(json_get(usage, "inputTokens"), 0, TOKENS_MAX, &call->input_tokens))
         call->input_tokens = 0;
-    if (!json_int(json_get(usage, "outputTokens"), 0, INT64_MAX, &call->output_tokens))
+    if (!json_int(json_get(usage, "outputTokens"), 0, TOKENS_MAX, &call->output_tokens))
         call->output_tokens = 0;
 }
 

@@ -1,6 +1,7 @@
 #include "worker/provider/bedrock_answer.h"
 
 #include "common/json/json.h"
+#include "common/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,7 @@ cut_code(const char *text, char *code, size_t code_size)
     const char *start = hash == NULL ? text : hash + 1;
 
     snprintf(code, code_size, "%.*s", (int)(text + len - start), start);
+    utf8_clean(code);
 }
 
 static bool
@@ -125,6 +127,7 @@ copy_member(struct json_slice root, const char *name, char *out, size_t out_size
     if (text == NULL)
         return false;
     snprintf(out, out_size, "%s", text);
+    utf8_clean(out);
     free(text);
     return true;
 }
