@@ -108,7 +108,10 @@ void redis_unsubscribe(struct redis *redis, const char *channel);
 void redis_reconnect(struct redis *redis);
 
 /* Replies' helpers: the type is checked, nothing is assumed. */
-int64_t redis_int(const redisReply *reply, int64_t otherwise); /* integer or numeric string */
+/* An integer or a numeric string within +-2^53: scripts compute in doubles, so that more is never
+ * meant, and sums with a time stay far from overflow. */
+#define REDIS_INT_MAX (INT64_C(1) << 53)
+int64_t redis_int(const redisReply *reply, int64_t otherwise);
 const char *redis_str(const redisReply *reply, const char *otherwise); /* string or status */
 const redisReply *redis_at(const redisReply *reply, size_t index);     /* NULL when not there */
 

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/redis/redis_reader.h"
 #include "common/redis/redis_resolve.h"
 
 #include <errno.h>
@@ -110,7 +111,7 @@ come_up(struct redis_link *link)
     link->stream = bufferevent_socket_new(link->options.base, link->fd, BEV_OPT_CLOSE_ON_FREE);
     if (link->stream != NULL)
         link->fd = -1; /* the stream's from here on */
-    link->reader = redisReaderCreate();
+    link->reader = redis_reader_new();
     if (link->stream == NULL || link->reader == NULL) {
         error_set(&link->failure, ERROR_UNREACHABLE, "%s: out of memory", link->name);
         fail(link);

@@ -66,6 +66,12 @@ redis_error_read(const char *text, struct error *err)
     error_set(err, kind, "%s", text);
 }
 
+static int64_t
+bounded(long long value, int64_t otherwise)
+{
+    return value > REDIS_INT_MAX || value < -REDIS_INT_MAX ? otherwise : value;
+}
+
 int64_t
 redis_int(const redisReply *reply, int64_t otherwise)
 {
@@ -74,12 +80,12 @@ redis_int(const redisReply *reply, int64_t otherwise)
     long long value;
 
     if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
-        return reply->integer;
+        return bounded(reply->integer, otherwise);
     errno = 0;
     value = strtoll(text, &end, 10);
     if (end == text || errno != 0 || (size_t)(end - text) != reply->len)
         return otherwise;
-    return value;
+    return bounded(value, otherwise);
 }
 
 const char *

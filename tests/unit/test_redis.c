@@ -119,7 +119,6 @@ numbers_are_written_in_full(void **state)
     redis_send(desk->redis, &args, 0, take_answer, &answer);
     assert_true(loop_until_count(desk->base, &answer.count, 1, LIMIT_MS));
     assert_string_equal(answer.text, "-9223372036854775808");
-    assert_int_equal(answer.number, INT64_MIN);
 }
 
 struct sequence {

@@ -3,6 +3,7 @@
 #include "common/redis/redis.h"
 #include "common/redis/redis_calls.h"
 #include "common/redis/redis_command.h"
+#include "common/redis/redis_reader.h"
 #include "common/redis/redis_reply.h"
 
 #include <setjmp.h>
@@ -191,11 +192,64 @@ the_next_deadline_is_the_earliest_of_all_open_calls(void **state)
     (void)state;
 }
 
+static void
+a_number_beyond_what_scripts_can_mean_is_none(void **state)
+{
+    static const struct {
+        long long integer;
+        int64_t read;
+    } cases[] = {{7, 7},
+                 {REDIS_INT_MAX, REDIS_INT_MAX},
+                 {-REDIS_INT_MAX, -REDIS_INT_MAX},
+                 {REDIS_INT_MAX + 1, -1},
+                 {INT64_MAX, -1},
+                 {INT64_MIN, -1}};
+    char text[] = "9223372036854775807";
+    redisReply reply = {.type = REDIS_REPLY_STRING, .str = text, .len = strlen(text)};
+
+    assert_int_equal(redis_int(&reply, -1), -1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        reply = (redisReply){.type = REDIS_REPLY_INTEGER, .integer = cases[i].integer};
+        assert_int_equal(redis_int(&reply, -1), cases[i].read);
+    }
+    (void)state;
+}
+
+static int
+read_reply(const char *bytes, void **reply)
+{
+    redisReader *reader = redis_reader_new();
+    int result;
+
+    assert_non_null(reader);
+    redisReaderFeed(reader, bytes, strlen(bytes));
+    result = redisReaderGetReply(reader, reply);
+    redisReaderFree(reader);
+    return result;
+}
+
+static void
+an_array_is_not_believed_to_be_as_long_as_it_says(void **state)
+{
+    void *reply = NULL;
+
+    assert_int_equal(read_reply("*2147483647\r\n:1\r\n", &reply), REDIS_ERR);
+    assert_int_equal(read_reply("*1\r\n*1048577\r\n", &reply), REDIS_ERR);
+    assert_int_equal(read_reply("*1048576\r\n:1\r\n", &reply), REDIS_OK);
+    assert_null(reply);
+    assert_int_equal(read_reply("*2\r\n:1\r\n$1\r\nx\r\n", &reply), REDIS_OK);
+    assert_string_equal(redis_str(redis_at(reply, 1), ""), "x");
+    freeReplyObject(reply);
+    (void)state;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_of_redis_means_what_its_first_word_says),
+        cmocka_unit_test(a_number_beyond_what_scripts_can_mean_is_none),
+        cmocka_unit_test(an_array_is_not_believed_to_be_as_long_as_it_says),
         cmocka_unit_test(an_error_inside_a_script_means_the_same_as_outside),
         cmocka_unit_test(a_reply_of_another_type_is_what_the_caller_says),
         cmocka_unit_test(a_script_is_named_by_its_sha1),

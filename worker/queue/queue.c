@@ -16,6 +16,8 @@
 /* Fields that claim.lua returns per job: token, history, deaths, payload. */
 #define CLAIM_FIELDS 4
 #define CLAIM_HEAD   2
+/* Attempts, waits, deaths: one more can be added to each. */
+#define COUNT_MAX 1000000
 /* The socket's own delay on top of a blocking pop's time: then the link is dead. */
 #define BLOCK_GRACE_MS  2000
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -193,25 +195,39 @@ copy_payload(const redisReply *reply, struct claim *claim)
     return true;
 }
 
+static bool
+is_within(int64_t value, int64_t most)
+{
+    return value >= 0 && value <= most;
+}
+
+/* One that this program can't have written counts as none. */
 static void
 read_history(const char *text, struct claim *claim)
 {
+    int64_t attempts, waits, since_ms;
     int id_at = 0;
 
-    if (sscanf(text, "%d %d %" SCNd64 " %n", &claim->history.attempts, &claim->history.waits,
-               &claim->history.since_ms, &id_at) < 3 ||
-        id_at == 0)
+    if (sscanf(text, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %n", &attempts, &waits, &since_ms,
+               &id_at) < 3 ||
+        id_at == 0 || !is_within(attempts, COUNT_MAX) || !is_within(waits, COUNT_MAX) ||
+        !is_within(since_ms, REDIS_INT_MAX))
         return;
+    claim->history =
+        (struct history){.attempts = (int)attempts, .waits = (int)waits, .since_ms = since_ms};
     snprintf(claim->id, sizeof(claim->id), "%s", text + id_at);
 }
 
 static bool
 read_claim(const redisReply *reply, size_t at, struct claim *claim)
 {
+    int64_t deaths;
+
     memset(claim, 0, sizeof(*claim));
     claim->token = (uint64_t)redis_int(redis_at(reply, at), 0);
     read_history(redis_str(redis_at(reply, at + 1), ""), claim);
-    claim->deaths = (int)redis_int(redis_at(reply, at + 2), 0);
+    deaths = redis_int(redis_at(reply, at + 2), 0);
+    claim->deaths = is_within(deaths, COUNT_MAX) ? (int)deaths : 0;
     return claim->token != 0 && copy_payload(redis_at(reply, at + 3), claim);
 }
 
