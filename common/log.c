@@ -117,6 +117,19 @@ escape_char(const char **at, const char *end, char *out, size_t out_size)
     return len + (*from == '"' || *from == '\\');
 }
 
+/* The same for JSON, which itself would let DEL and the control characters beyond ASCII stand. */
+static size_t
+escape_json(const char **at, const char *end, char out[JSON_ESCAPED_MAX + 1])
+{
+    const char *from = *at;
+    size_t len = utf8_char(from, (size_t)(end - from));
+
+    if (len == 0 || (unsigned char)*from < 0x7f || !is_control(from, len))
+        return json_escape_char(at, end, out);
+    *at += len;
+    return (size_t)snprintf(out, JSON_ESCAPED_MAX + 1, "\\u%04x", (unsigned char)from[len - 1]);
+}
+
 /* A quoted value, cut at FIELD_MAX bytes or where the line is full. */
 static void
 put_quoted(struct line *line, const char *text)
@@ -127,7 +140,7 @@ put_quoted(struct line *line, const char *text)
 
     put(line, "\"", 1); /* put_name left room for it */
     while (at < end) {
-        size_t len = process_log.json ? json_escape_char(&at, end, piece)
+        size_t len = process_log.json ? escape_json(&at, end, piece)
                                       : escape_char(&at, end, piece, sizeof(piece));
 
         if (line->len + len > last || !put(line, piece, len))

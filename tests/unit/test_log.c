@@ -86,14 +86,14 @@ a_line_can_be_one_json_object(void **state)
 
     log_setup(LOG_LEVEL_DEBUG, true);
     capture_start(&c);
-    log_debug("a \"b\"\n", LOG_STR("id", "x\x1b\xff\xc3\xa9"), LOG_INT("ms", INT64_MIN),
+    log_debug("a \"b\"\n", LOG_STR("id", "x\x1b\xff\xc3\xa9\x7f\xc2\x9b"), LOG_INT("ms", INT64_MIN),
               LOG_STR("none", NULL));
     line = capture_end(&c);
     assert_memory_equal(line, "{\"time\":\"20", 11);
     assert_string_equal(
         line + JSON_TIME_LEN,
         "\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\\n\",\"id\":\"x\\u001b\xef\xbf\xbd"
-        "\xc3\xa9\",\"ms\":-9223372036854775808}\n");
+        "\xc3\xa9\\u007f\\u009b\",\"ms\":-9223372036854775808}\n");
     (void)state;
 }
 
