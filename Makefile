@@ -24,6 +24,8 @@ FLAGS_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 FLAGS_debug   := -O1 -DHEADGATE_STOP_POINTS
 FLAGS_asan    := -O1 -DHEADGATE_STOP_POINTS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_asan     := -fsanitize=address,undefined
+FLAGS_fuzz    := $(FLAGS_asan) -fsanitize=fuzzer-no-link
+LINK_fuzz     := -fsanitize=fuzzer,address,undefined
 WERROR  := $(if $(CI),-Werror)
 
 # Asked at build time, not when make starts: `make deps` may install pkg-config itself.
@@ -37,13 +39,15 @@ SOURCES := $(wildcard common/*.c common/*/*.c worker/*.c worker/*/*.c)
 LUA     := $(filter-out %/prelude.lua,$(wildcard worker/*/lua/*.lua))
 SIM     := $(wildcard tests/sim/*.c)
 UNITS   := $(wildcard tests/unit/test_*.c)
+FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 SUPPORT := $(wildcard tests/support/*.c)
 
 OBJECTS := $(SOURCES:%.c=$B/%.o)
 ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
+FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps demo test check asan install clean help units debug analyze build/headgate build/sim
+.PHONY: all deps demo test check asan install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -60,6 +64,9 @@ $B/rooms.a: $(ROOMS)
 $B/tests/unit/%: $B/tests/unit/%.o $(SUPPORT:%.c=$B/%.o) $B/rooms.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 $B/tests/unit/test_sim_quota: $B/tests/sim/quota.o
+# libFuzzer has its own main(); else the kept inputs are replayed.
+$B/tests/fuzz/%: $B/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$B/tests/fuzz/replay.o) $B/rooms.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -74,6 +81,7 @@ $B/%.lua.h: %.lua $(wildcard worker/*/lua/prelude.lua)
 
 # Some tests stop a worker at a named point, which the release build does not have.
 units: $(UNIT_BINARIES) $(if $(filter release,$(MODE)),debug)
+fuzzers: $(FUZZ_BINARIES)
 debug:
 	@$(MAKE) --no-print-directory -s MODE=debug build/debug/headgate
 
@@ -100,15 +108,26 @@ demo: deps ## the whole thing, live: KEEP=1 leaves it running, REAL=1 uses your 
 
 test: deps ## every test, on the release build
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim units
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan fuzzers
 	@tests/run $B
 
 asan: deps ## every test, on a build with AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan build/headgate build/sim units
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan build/headgate build/sim units fuzzers
 	@tests/run build/asan
+
+# Where libFuzzer keeps what it finds: build/fuzz; corpora to start from: tests/fuzz/corpus.
+TARGET  ?= $(FUZZ:tests/fuzz/fuzz_%.c=%)
+SECONDS ?= 600
+fuzz: deps ## looks for inputs that break a parser: TARGET=json SECONDS=600
+	$(call install_packages,clang-14 libclang-rt-14-dev)
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=fuzz CC=clang-14 fuzzers
+	@for t in $(TARGET); do echo "fuzz_$$t" && mkdir -p build/fuzz/found/$$t && build/fuzz/tests/fuzz/fuzz_$$t \
+	    -max_total_time=$(SECONDS) -rss_limit_mb=1024 -timeout=10 -max_len=4096 -verbosity=0 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$t- build/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; done
 
 check: $(LUA:%=$B/%.h) ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))
-	@echo 'clang-format' && clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(SUPPORT) \
+	@echo 'clang-format' && clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(FUZZ) $(SUPPORT) \
 	    $(wildcard common/*.h common/*/*.h worker/*.h worker/*/*.h tests/*/*.h)
 	@echo 'cppcheck' && cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unknownEvaluationOrder \
