@@ -204,8 +204,7 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
          "BEDROCK_FALLBACK_MODELS=b: needs BEDROCK_MODEL_ID, the primary"},
         {"AWS_REGION", "us-east-1\r\n",
          "AWS_REGION=us-east-1??: must be UTF-8 text without control bytes"},
-        {"HEADGATE_CONFIG", "\xff",
-         "HEADGATE_CONFIG=\xff: must be UTF-8 text without control bytes"},
+        {"HEADGATE_CONFIG", "\xff", "HEADGATE_CONFIG=?: must be UTF-8 text without control bytes"},
     };
 
     for (size_t i = 0; i < COUNT(rows); i++) {
