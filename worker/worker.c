@@ -14,6 +14,8 @@
 /* A blocking pop ends well before a lease, so that none outlives its worker's. */
 #define BLOCKS_PER_LEASE 3
 #define BLOCK_MAX_MS     5000
+/* Descriptors that calls to models leave to others: the HTTP port's connections, Redis, files. */
+#define DESCRIPTORS_KEPT 352
 
 static const int handled_signals[WORKER_SIGNALS] = {SIGTERM, SIGINT,  SIGHUP,
                                                     SIGTSTP, SIGCONT, SIGUSR1};
@@ -25,8 +27,8 @@ static int
 room(void *arg)
 {
     const struct worker *w = arg;
-    int free_slots = w->config->concurrency - w->slots_busy;
-    int unsettled_room = 2 * w->config->concurrency - (int)HASH_COUNT(w->attempts);
+    int free_slots = w->slots - w->slots_busy;
+    int unsettled_room = 2 * w->slots - (int)HASH_COUNT(w->attempts);
 
     if (w->phase != PHASE_WORKING || w->is_quiet || !redis_route_is_ready(w->route))
         return 0;
@@ -114,20 +116,28 @@ name_worker(struct worker *w)
              (unsigned)clock_jitter(0, 0xffff));
 }
 
-/* One call needs one descriptor: take what the host gives. */
-static void
-raise_limits(const struct config *config)
+/* One call needs one descriptor: take what the host gives, and run no more calls than leave some
+ * for Redis and the HTTP port. A connection to Redis that could not be opened again would be the
+ * end. */
+static int
+count_slots(const struct config *config)
 {
     struct rlimit files;
+    rlim_t kept;
 
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return;
+        return config->concurrency;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    if (files.rlim_cur < (rlim_t)config->concurrency + 64)
-        log_warn("fewer file descriptors than HEADGATE_CONCURRENCY needs: raise ulimit -n",
-                 LOG_INT("descriptors", (int64_t)files.rlim_cur),
-                 LOG_INT("concurrency", config->concurrency));
+    kept = files.rlim_cur / 2 < DESCRIPTORS_KEPT ? files.rlim_cur / 2 : DESCRIPTORS_KEPT;
+    if (files.rlim_cur - kept >= (rlim_t)config->concurrency)
+        return config->concurrency;
+    log_warn("too few file descriptors for HEADGATE_CONCURRENCY: fewer jobs run at once; raise "
+             "ulimit -n",
+             LOG_INT("descriptors", (int64_t)files.rlim_cur),
+             LOG_INT("concurrency", config->concurrency),
+             LOG_INT("slots", (int64_t)(files.rlim_cur - kept)));
+    return (int)(files.rlim_cur - kept);
 }
 
 static void
@@ -235,7 +245,7 @@ open_rooms(struct worker *w)
     w->metrics = metrics_new();
     w->http = http_client_new(&(struct http_client_options){
         .base = w->base,
-        .max_calls = w->config->concurrency,
+        .max_calls = w->slots,
         .use_proxy_env = true,
     });
     open_redis(w);
@@ -338,7 +348,7 @@ worker_run(const struct config *config)
 
     w->config = config;
     name_worker(w);
-    raise_limits(config);
+    w->slots = count_slots(config);
     if (open_models(w, &error) < 0) {
         log_error("configuration", LOG_STR("error", error.message));
         model_list_release(&w->models);

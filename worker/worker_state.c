@@ -50,7 +50,7 @@ worker_set_gauges(struct metrics *metrics, void *arg)
 
     set_gauge(metrics, "headgate_slots_busy", "Jobs whose calls are under way.", w->slots_busy);
     set_figure(metrics, METRIC_UNTYPED, "headgate_slots_total",
-               "Jobs that may run at once in this worker.", w->config->concurrency);
+               "Jobs that may run at once in this worker.", w->slots);
     set_gauge(metrics, "headgate_jobs_held", "Jobs this worker holds, those being settled too.",
               HASH_COUNT(w->attempts));
     set_gauge(metrics, "headgate_ready", "1 when this worker can claim jobs.",
@@ -71,7 +71,7 @@ worker_dump_state(const struct worker *w)
     bool ready = worker_is_ready(why, sizeof(why), (void *)(uintptr_t)w);
 
     log_info("state", LOG_STR("worker", w->id), LOG_STR("ready", ready ? "yes" : why),
-             LOG_INT("slots_busy", w->slots_busy), LOG_INT("slots_total", w->config->concurrency),
+             LOG_INT("slots_busy", w->slots_busy), LOG_INT("slots_total", w->slots),
              LOG_INT("jobs_held", HASH_COUNT(w->attempts)),
              LOG_INT("open_calls", http_client_open_calls(w->http)));
     HASH_ITER(hh, w->attempts, running, next)

@@ -322,6 +322,12 @@ check_headers(const struct http_request *request, struct error *err)
     return 0;
 }
 
+static int
+shard_size(const struct http_client *client)
+{
+    return client->max_calls < HTTP_MULTI_CALLS ? client->max_calls : HTTP_MULTI_CALLS;
+}
+
 /* The first shard with room, so that few calls share few connections; the emptiest when
  * there are more calls than were expected. */
 static struct http_multi *
@@ -333,7 +339,7 @@ choose_shard(struct http_client *client)
         struct http_multi **shard = &client->shards[i];
 
         if (*shard == NULL)
-            *shard = http_multi_new(client->base, on_done);
+            *shard = http_multi_new(client->base, shard_size(client), on_done);
         if (*shard == NULL)
             continue;
         if (http_multi_count(*shard) < HTTP_MULTI_CALLS)

@@ -26,7 +26,8 @@ struct http_call;
 
 struct http_client_options {
     struct event_base *base; /* borrowed */
-    int max_calls;           /* expected calls at once: decides the number of multis */
+    int max_calls;           /* expected calls at once: decides the number of multis, and how many
+                              * connections are kept open */
     const char *ca_file;     /* NULL: the system's; copied */
     bool use_proxy_env;      /* honour https_proxy and friends */
 };

@@ -120,7 +120,7 @@ on_timer_wanted(CURLM *curl, long timeout_ms, void *arg)
 }
 
 struct http_multi *
-http_multi_new(struct event_base *base, http_multi_done_fn *fn)
+http_multi_new(struct event_base *base, int connections_kept, http_multi_done_fn *fn)
 {
     CURLM *curl = curl_multi_init();
     struct http_multi *multi;
@@ -136,7 +136,7 @@ http_multi_new(struct event_base *base, http_multi_done_fn *fn)
     curl_multi_setopt(curl, CURLMOPT_SOCKETDATA, multi);
     curl_multi_setopt(curl, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
     curl_multi_setopt(curl, CURLMOPT_TIMERDATA, multi);
-    curl_multi_setopt(curl, CURLMOPT_MAXCONNECTS, (long)HTTP_MULTI_CALLS);
+    curl_multi_setopt(curl, CURLMOPT_MAXCONNECTS, (long)connections_kept);
     return multi;
 }
 

@@ -17,8 +17,9 @@ struct http_multi;
  * any other, and new ones may be added: no curl function is on the stack. */
 typedef void http_multi_done_fn(CURL *easy, CURLcode result);
 
-/* NULL when libcurl has no memory for it. */
-struct http_multi *http_multi_new(struct event_base *base, http_multi_done_fn *fn);
+/* Keeps at most `connections_kept` open for later. NULL when libcurl has no memory for it. */
+struct http_multi *http_multi_new(struct event_base *base, int connections_kept,
+                                  http_multi_done_fn *fn);
 /* All handles were removed before. */
 void http_multi_free(struct http_multi *multi);
 

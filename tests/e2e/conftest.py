@@ -17,7 +17,7 @@ from headgate import (  # noqa: E402
 from services import Recorder, RedisServer, Simulator  # noqa: E402
 from support import BUILD  # noqa: E402
 from wire import Proxy  # noqa: E402
-from world import Island  # noqa: E402
+from world import Island, SmallDisk  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -53,6 +53,11 @@ class Servers:
         island = Island()
         self.started.append(island.down)
         return island
+
+    def small_disk(self, megabytes):
+        disk = SmallDisk(self._directory("disk"), megabytes)
+        self.started.append(disk.down)
+        return disk
 
     def proxy(self, port):
         proxy = Proxy(port)

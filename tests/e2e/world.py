@@ -91,3 +91,27 @@ class Island:
         self.holder.kill()
         self.holder.wait()
         self.holder.stdout.close()
+
+
+class SmallDisk:
+    """A file system of some megabytes at `directory`, seen by those who run `within`."""
+
+    def __init__(self, directory, megabytes):
+        self.directory = directory
+        directory.mkdir()
+        script = f"mount --make-rprivate / && mount -t tmpfs -o size={megabytes}m none {directory}"
+        self.holder = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", script + " && echo up && exec sleep 600"],
+            stdout=subprocess.PIPE,
+        )
+        assert self.holder.stdout.readline() == b"up\n"
+        self.within = ["nsenter", "-t", str(self.holder.pid), "-m"]
+
+    def grow(self, megabytes):
+        command = ["mount", "-o", f"remount,size={megabytes}m", str(self.directory)]
+        subprocess.run([*self.within, *command], check=True, capture_output=True)
+
+    def down(self):
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
