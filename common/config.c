@@ -2,6 +2,7 @@
 
 #include "common/config_value.h"
 #include "common/memory.h"
+#include "common/redis/redis_tls.h"
 #include "common/utf8.h"
 
 #include <arpa/inet.h>
@@ -21,7 +22,20 @@
 
 const struct config_setting config_settings[] = {
     {"REDIS_URL", "redis://localhost:6379/0", config_read_redis, MEMBER(redis), .shown = CONFIG_URL,
-     .help = "where Redis is: redis://[[user]:password@]host[:port][/db] or unix:///path"},
+     .help = "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, or "
+             "unix:///path"},
+    {"HEADGATE_REDIS_CA", NULL, config_read_bounded, MEMBER(redis.tls.ca), 0,
+     sizeof(((struct config *)0)->redis.tls.ca) - 1,
+     .help = "PEM file of the authority that signed Redis' certificate; else the system's count"},
+    {"HEADGATE_REDIS_CERT", NULL, config_read_bounded, MEMBER(redis.tls.cert), 0,
+     sizeof(((struct config *)0)->redis.tls.cert) - 1,
+     .help = "PEM file of the client certificate that Redis asks for"},
+    {"HEADGATE_REDIS_KEY", NULL, config_read_bounded, MEMBER(redis.tls.key), 0,
+     sizeof(((struct config *)0)->redis.tls.key) - 1,
+     .help = "PEM file of its key; else it stands with the certificate"},
+    {"HEADGATE_REDIS_SERVER_NAME", NULL, config_read_bounded, MEMBER(redis.tls.server_name), 0,
+     sizeof(((struct config *)0)->redis.tls.server_name) - 1,
+     .help = "whom Redis' certificate must name, when that is not the host"},
     {"HEADGATE_PREFIX", "headgate", config_read_prefix, MEMBER(prefix),
      .help = "what our keys in Redis begin with"},
     {"HEADGATE_QUEUES", "analyze", config_read_queues,
@@ -178,6 +192,22 @@ is_loopback(const char *address)
     return IN6_IS_ADDR_LOOPBACK(&ipv6) || (IN6_IS_ADDR_V4MAPPED(&ipv6) && ipv6.s6_addr[12] == 127);
 }
 
+/* A file that can't be used is told at the start, not by every connection. */
+static int
+check_redis_tls(struct config *config, struct error *err)
+{
+    struct error why = {0};
+    SSL_CTX *tls;
+
+    if (!config->redis.is_tls)
+        return 0;
+    tls = redis_tls_new(&config->redis.tls, &why);
+    if (tls == NULL)
+        return refuse(config, "REDIS_URL", CONFIG_URL, why.message, err);
+    SSL_CTX_free(tls);
+    return 0;
+}
+
 /* What one setting means for another. */
 static int
 check_together(struct config *config, struct error *err)
@@ -185,6 +215,8 @@ check_together(struct config *config, struct error *err)
     const char *http = config_given(config, "HEADGATE_HTTP");
 
     if (config->models == NULL && load_bedrock_models(config, err) != 0)
+        return -1;
+    if (check_redis_tls(config, err) != 0)
         return -1;
     if (config->retry_cap_ms < config->retry_base_ms)
         return refuse(config, "HEADGATE_RETRY_CAP_MS", CONFIG_PLAIN,

@@ -11,6 +11,21 @@
 
 #define ACCESS_KEY_ID_MIN 16 /* what is shorter is none, but may be a secret */
 
+/* "...?sentinel_password=***": of an option that is a secret nothing more is shown. */
+static char *
+without_secret_option(char *text)
+{
+    char *secret = strstr(text, "password=");
+
+    if (secret != NULL && strchr(text, '?') != NULL && secret > strchr(text, '?')) {
+        char *shown = xasprintf("%.*s***", (int)(secret - text) + (int)strlen("password="), text);
+
+        free(text);
+        return shown;
+    }
+    return text;
+}
+
 /* "https://user:***@host". Everything up to the last '@' may belong to the password; without an
  * '@', what stands where a port should and is none may be one too. */
 static char *
@@ -36,7 +51,7 @@ config_shown_text(enum config_shown shown, const char *text)
     case CONFIG_PLAIN: return xstrdup(text);
     case CONFIG_SECRET: return xstrdup("***");
     case CONFIG_KEY_ID: return xasprintf("%.4s***", strlen(text) < ACCESS_KEY_ID_MIN ? "" : text);
-    case CONFIG_URL: return without_password(text);
+    case CONFIG_URL: return without_secret_option(without_password(text));
     }
     return xstrdup("***");
 }

@@ -182,8 +182,28 @@ int
 config_read_redis(const struct config_setting *setting, const char *text, void *member,
                   struct error *err)
 {
+    struct redis_url *url = member;
+
     (void)setting;
-    return redis_url_parse(text, member, err);
+    if (redis_url_parse(text, url, err) != 0)
+        return -1;
+    if (url->topology != REDIS_SINGLE)
+        return error_set(err, ERROR_CONFIG,
+                         "Sentinel and Cluster are not available in this version");
+    return 0;
+}
+
+int
+config_read_bounded(const struct config_setting *setting, const char *text, void *member,
+                    struct error *err)
+{
+    size_t len = strlen(text);
+
+    if (len > (size_t)setting->high)
+        return error_set(err, ERROR_CONFIG, "must be at most %" PRId64 " bytes long",
+                         setting->high);
+    memcpy(member, text, len + 1);
+    return 0;
 }
 
 /* Takes the part in front of the next comma, without blanks around it. False: the end. */

@@ -48,6 +48,7 @@ config_read_fn config_read_choice;  /* an enum */
 config_read_fn config_read_either;  /* bool: the second of two choices */
 config_read_fn config_read_celery;  /* nothing: refuses true */
 config_read_fn config_read_redis;   /* struct redis_url */
+config_read_fn config_read_bounded; /* char[high + 1] */
 config_read_fn config_read_queues;  /* struct config */
 config_read_fn config_read_http;    /* struct config */
 

@@ -4,9 +4,11 @@
 #include "common/memory.h"
 #include "common/redis/redis_reader.h"
 #include "common/redis/redis_resolve.h"
+#include "common/redis/redis_tls.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -28,7 +30,9 @@ struct redis_link {
     int fd;                     /* connecting; -1: none */
     struct event *connecting;   /* fd is ready, or its time is over */
     struct error failure;       /* of the address tried last */
-    struct bufferevent *stream; /* the connection; NULL: not up */
+    SSL_CTX *tls;               /* from the first open on; NULL: plain */
+    struct bufferevent *stream; /* the connection; NULL: none */
+    bool is_up;                 /* the handshake of TLS is over, too */
     redisReader *reader;
     bool *is_closed; /* set by a close inside on_reply */
 };
@@ -44,18 +48,37 @@ fail(struct redis_link *link)
 
 /* A failed write is not the end yet: what Redis said before it hung up ("max number of
  * clients reached") is still to be read, and the reading ends by itself. */
+static const char *
+end_reason(const struct redis_link *link, short what)
+{
+    int failure = EVUTIL_SOCKET_ERROR();
+    unsigned long tls_failure = link->tls != NULL ? bufferevent_get_openssl_error(link->stream) : 0;
+
+    if (what & BEV_EVENT_TIMEOUT)
+        return "no answer to the TLS handshake: is this its TLS port?";
+    if (link->tls != NULL && (tls_failure != 0 || (!link->is_up && failure == 0)))
+        return redis_tls_why(bufferevent_openssl_get_ssl(link->stream), tls_failure);
+    if (what & BEV_EVENT_ERROR)
+        return strerror(failure);
+    return link->is_up ? "closed by the server"
+                       : redis_tls_why(bufferevent_openssl_get_ssl(link->stream), 0);
+}
+
 static void
-on_end(struct bufferevent *stream, short what, void *arg)
+on_event(struct bufferevent *stream, short what, void *arg)
 {
     struct redis_link *link = arg;
-    const char *reason = "closed by the server";
 
-    (void)stream;
-    if (what & BEV_EVENT_WRITING)
+    if (what & BEV_EVENT_CONNECTED) {
+        bufferevent_set_timeouts(stream, NULL, NULL);
+        link->is_up = true;
+        link->options.on_up(link->options.arg);
         return;
-    if (what & BEV_EVENT_ERROR)
-        reason = strerror(EVUTIL_SOCKET_ERROR());
-    error_set(&link->failure, ERROR_LOST, "%s: %s", link->name, reason);
+    }
+    if (what & BEV_EVENT_WRITING && link->tls == NULL)
+        return;
+    error_set(&link->failure, link->is_up ? ERROR_LOST : ERROR_UNREACHABLE, "%s: %s", link->name,
+              end_reason(link, what));
     fail(link);
 }
 
@@ -105,10 +128,34 @@ on_readable(struct bufferevent *stream, void *arg)
         link->is_closed = NULL;
 }
 
+static struct bufferevent *
+new_stream(struct redis_link *link)
+{
+    struct event_base *base = link->options.base;
+    const struct redis_url *url = link->options.url;
+    struct bufferevent *stream;
+    SSL *session;
+
+    if (link->tls == NULL)
+        return bufferevent_socket_new(base, link->fd, BEV_OPT_CLOSE_ON_FREE);
+    session = redis_tls_session(link->tls, &url->tls, url->host);
+    if (session == NULL)
+        return NULL;
+    stream = bufferevent_openssl_socket_new(base, link->fd, session, BUFFEREVENT_SSL_CONNECTING,
+                                            BEV_OPT_CLOSE_ON_FREE);
+    /* A Redis that is killed says no goodbye. */
+    if (stream != NULL)
+        bufferevent_openssl_set_allow_dirty_shutdown(stream, 1);
+    return stream;
+}
+
+/* Connected: what remains is the handshake of TLS, which has its own deadline. */
 static void
 come_up(struct redis_link *link)
 {
-    link->stream = bufferevent_socket_new(link->options.base, link->fd, BEV_OPT_CLOSE_ON_FREE);
+    struct timeval timeout = clock_timeval(link->options.connect_timeout_ms);
+
+    link->stream = new_stream(link);
     if (link->stream != NULL)
         link->fd = -1; /* the stream's from here on */
     link->reader = redis_reader_new();
@@ -119,9 +166,12 @@ come_up(struct redis_link *link)
     }
     bufferevent_set_max_single_read(link->stream, BYTES_PER_TURN);
     bufferevent_set_max_single_write(link->stream, BYTES_PER_TURN);
-    bufferevent_setcb(link->stream, on_readable, NULL, on_end, link);
+    bufferevent_setcb(link->stream, on_readable, NULL, on_event, link);
+    if (link->tls != NULL)
+        bufferevent_set_timeouts(link->stream, &timeout, &timeout);
     bufferevent_enable(link->stream, EV_READ | EV_WRITE);
-    link->options.on_up(link->options.arg);
+    if (link->tls == NULL)
+        on_event(link->stream, BEV_EVENT_CONNECTED, link);
 }
 
 /* A port of the ephemeral range that nobody listens on can be connected to itself: Linux
@@ -266,7 +316,6 @@ redis_link_new(const struct redis_link_options *options)
 
     link->options = *options;
     link->fd = -1;
-    redis_url_show(options->url, link->name, sizeof(link->name));
     link->lookup_timer = evtimer_new(options->base, on_lookup_timer, link);
     return link;
 }
@@ -275,6 +324,14 @@ void
 redis_link_open(struct redis_link *link)
 {
     link->next_address = 0;
+    redis_url_show_server(link->options.url, link->name, sizeof(link->name));
+    if (link->options.url->is_tls && link->tls == NULL) {
+        link->tls = redis_tls_new(&link->options.url->tls, &link->failure);
+        if (link->tls == NULL) {
+            fail(link);
+            return;
+        }
+    }
     if (redis_resolve_now(link->options.url, &link->addresses)) {
         connect_next(link);
         return;
@@ -300,6 +357,7 @@ redis_link_close(struct redis_link *link)
     if (link->stream != NULL)
         bufferevent_free(link->stream);
     link->stream = NULL;
+    link->is_up = false;
     if (link->reader != NULL)
         redisReaderFree(link->reader);
     link->reader = NULL;
@@ -313,11 +371,12 @@ redis_link_free(struct redis_link *link)
     redis_link_close(link);
     redis_lookup_abandon(link->lookup);
     event_free(link->lookup_timer);
+    SSL_CTX_free(link->tls);
     free(link);
 }
 
 struct evbuffer *
 redis_link_output(struct redis_link *link)
 {
-    return link->stream != NULL ? bufferevent_get_output(link->stream) : NULL;
+    return link->is_up ? bufferevent_get_output(link->stream) : NULL;
 }

@@ -223,9 +223,12 @@ static void
 an_error_shows_no_secret(void **state)
 {
     static const struct variable rows[] = {
-        {"REDIS_URL", "redis://:hunter2"},       {"REDIS_URL", "redis://hunter2@host"},
-        {"REDIS_URL", "rediss://:hunter2@host"}, {"HEADGATE_HTTP_TOKEN", "hunter2 "},
-        {"AWS_SECRET_ACCESS_KEY", "hunter2\n"},  {"AWS_ACCESS_KEY_ID", "hunter2\n"},
+        {"REDIS_URL", "redis://:hunter2"},
+        {"REDIS_URL", "redis://hunter2@host"},
+        {"REDIS_URL", "redis+sentinel://:hunter2@host"},
+        {"HEADGATE_HTTP_TOKEN", "hunter2 "},
+        {"AWS_SECRET_ACCESS_KEY", "hunter2\n"},
+        {"AWS_ACCESS_KEY_ID", "hunter2\n"},
     };
 
     for (size_t i = 0; i < COUNT(rows); i++) {

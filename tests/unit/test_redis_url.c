@@ -43,6 +43,38 @@ what_a_url_says_is_understood(void **state)
         {"unix://user:pw@/r.sock",
          {.path = "/r.sock", .username = "user", .password = "pw"},
          "unix://user:***@/r.sock?db=0"},
+        {"rediss://h", {.is_tls = true, .host = "h", .port = 6379}, "rediss://h:6379/0"},
+        {"rediss://:pw@h:1/2?ssl_ca_certs=/"
+         "a%20b&ssl_certfile=c&ssl_keyfile=k&ssl_cert_reqs=required",
+         {.is_tls = true,
+          .host = "h",
+          .port = 1,
+          .password = "pw",
+          .db = 2,
+          .tls = {.ca = "/a b", .cert = "c", .key = "k"}},
+         "rediss://:***@h:1/2"},
+        {"redis+sentinel://u:p@s1,[::2]:7/my%20master/3?sentinel_username=su&sentinel_password=sp",
+         {.topology = REDIS_SENTINEL,
+          .host = "s1",
+          .port = 26379,
+          .seed_count = 2,
+          .seeds = {{"s1", 26379}, {"::2", 7}},
+          .username = "u",
+          .password = "p",
+          .db = 3,
+          .master_name = "my master",
+          .sentinel_username = "su",
+          .sentinel_password = "sp"},
+         "redis+sentinel://u:***@s1:26379,[::2]:7/my master/3"},
+        {"rediss+cluster://:p@a:1,b/0",
+         {.topology = REDIS_CLUSTER,
+          .is_tls = true,
+          .host = "a",
+          .port = 1,
+          .seed_count = 2,
+          .seeds = {{"a", 1}, {"b", 6379}},
+          .password = "p"},
+         "rediss+cluster://:***@a:1,b:6379"},
         {"redis+socket:///r.sock?virtual_host=4",
          {.path = "/r.sock", .db = 4},
          "unix:///r.sock?db=4"},
@@ -55,12 +87,7 @@ what_a_url_says_is_understood(void **state)
 
         if (redis_url_parse(rows[i].text, &url, &err) != 0)
             fail_msg("%s: %s", rows[i].text, err.message);
-        assert_string_equal(url.host, rows[i].url.host);
-        assert_int_equal(url.port, rows[i].url.port);
-        assert_string_equal(url.path, rows[i].url.path);
-        assert_string_equal(url.username, rows[i].url.username);
-        assert_string_equal(url.password, rows[i].url.password);
-        assert_int_equal(url.db, rows[i].url.db);
+        assert_memory_equal(&url, &rows[i].url, sizeof(url));
         redis_url_show(&url, shown, sizeof(shown));
         assert_string_equal(shown, rows[i].shown != NULL ? rows[i].shown : rows[i].text);
     }
@@ -73,13 +100,27 @@ a_wrong_url_is_refused_without_showing_its_secret(void **state)
     static const struct {
         const char *text, *message;
     } rows[] = {
-        {"", "must begin with redis:// or unix://"},
-        {"localhost:6379", "must begin with redis:// or unix://"},
-        {"http://h", "must begin with redis:// or unix://"},
-        {"redis:/h", "must begin with redis:// or unix://"},
-        {"rediss://h", "rediss:// is not available in this version"},
-        {"redis+sentinel://h", "redis+sentinel:// is not available in this version"},
-        {"redis+cluster://h", "redis+cluster:// is not available in this version"},
+        {"", "must begin with redis://, rediss://, unix://, redis+sentinel:// or "
+             "redis+cluster://"},
+        {"localhost:6379", "must begin with redis://, rediss://, unix://, redis+sentinel:// or "
+                           "redis+cluster://"},
+        {"http://h", "must begin with redis://, rediss://, unix://, redis+sentinel:// or "
+                     "redis+cluster://"},
+        {"redis:/h", "must begin with redis://, rediss://, unix://, redis+sentinel:// or "
+                     "redis+cluster://"},
+        {"redis+sentinel://h", "there is no master name: redis+sentinel://host:26379/mymaster/0"},
+        {"redis+sentinel://h/m/x", "the database must be a whole number from 0 to 16383"},
+        {"redis+sentinel://h,/m", "there is no host"},
+        {"redis+sentinel://h,:1/m", "there is no host"},
+        {"redis+cluster://", "there is no host"},
+        {"redis+cluster://a,b:0", "the port must be a whole number from 1 to 65535"},
+        {"redis+cluster://a,b/1", "a cluster has no other database than 0"},
+        {"redis+cluster://a?db=2", "a cluster has no other database than 0"},
+        {"redis+cluster://a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "there are more than 16 hosts"},
+        {"redis://a,b", "the host is no host name or address"},
+        {"rediss://h?ssl_cert_reqs=none",
+         "ssl_cert_reqs can only be required: name the server's authority with ssl_ca_certs "
+         "instead"},
         {"redis://", "there is no host"},
         {"redis:///0", "there is no host"},
         {"redis://:6379", "there is no host"},
@@ -96,7 +137,9 @@ a_wrong_url_is_refused_without_showing_its_secret(void **state)
         {"redis://h/16384", "the database must be a whole number from 0 to 16383"},
         {"redis://h/0/1", "the database must be a whole number from 0 to 16383"},
         {"redis://h?db=", "the database must be a whole number from 0 to 16383"},
-        {"redis://h?ssl=true", "the only option behind '?' is db=N"},
+        {"redis://h?ssl=true", "the options behind '?' are db, ssl_ca_certs, ssl_certfile, "
+                               "ssl_keyfile, ssl_cert_reqs, sentinel_username and "
+                               "sentinel_password"},
         {"redis://hunter2@h", "what stands before '@' must be user:password or :password"},
         {"redis://:hunter2%@h", "the password has a '%' that is no escape, or a NUL"},
         {"redis://:hunter2%zz@h", "the password has a '%' that is no escape, or a NUL"},
