@@ -62,6 +62,7 @@ struct config {
     enum config_policy policy;  /* HEADGATE_POLICY, v2 */
     int64_t call_timeout_ms;    /* HEADGATE_CALL_TIMEOUT, 120 s */
     int64_t max_response_bytes; /* HEADGATE_MAX_RESPONSE_BYTES, 8 MiB */
+    bool use_proxy_env;         /* HEADGATE_PROXY, off */
     /* faces */
     char *http;               /* HEADGATE_HTTP as given, NULL: the default 127.0.0.1:8080 */
     char http_address[64];    /* without brackets; empty: off */

@@ -140,12 +140,26 @@ count_slots(const struct config *config)
     return (int)(files.rlim_cur - kept);
 }
 
+/* Whoever set one expects it to be used; whoever did not, nothing of the kind. */
+static void
+warn_of_proxy(const struct config *config)
+{
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy",
+                                        "ALL_PROXY"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !config->use_proxy_env; i++)
+        if (getenv(names[i]) != NULL && getenv(names[i])[0] != '\0')
+            log_warn("a proxy is set and not used: HEADGATE_PROXY=environment would",
+                     LOG_STR("variable", names[i]));
+}
+
 static void
 log_start(const struct worker *w)
 {
     char url[512];
 
     redis_url_show(&w->config->redis, url, sizeof(url));
+    warn_of_proxy(w->config);
     log_info("Multi-model fallback enabled (V2 - Per-Request Isolation)");
     for (int i = 0; i < w->models.count; i++)
         log_info(i == 0 ? "model 1, the primary" : "model, a fallback", LOG_INT("number", i + 1),
@@ -246,7 +260,7 @@ open_rooms(struct worker *w)
     w->http = http_client_new(&(struct http_client_options){
         .base = w->base,
         .max_calls = w->slots,
-        .use_proxy_env = true,
+        .use_proxy_env = w->config->use_proxy_env,
     });
     open_redis(w);
     w->hints = hints_new(w->base, w->route, w->config->prefix, &w->models);

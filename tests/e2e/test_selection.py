@@ -6,7 +6,7 @@ import time
 import pytest
 
 from services import PRIMARY, SECOND, THIRD
-from support import stays, until
+from support import free_port, stays, until
 
 THROTTLE = {"do": "throttle"}
 
@@ -447,3 +447,14 @@ def test_a_finished_job_cannot_be_cancelled(redis, worker):
     answer = process.post("/cancel_task/over").json()
     assert answer["success"] is False
     assert redis.result("over") == result
+
+
+def test_a_proxy_of_the_environment_is_used_only_when_asked_for(redis, sim, worker):
+    nobody = f"http://127.0.0.1:{free_port()}"
+    careful = worker(http_proxy=nobody, all_proxy=nobody)
+    assert run(redis, "direct")["state"] == "succeeded"
+    assert "HEADGATE_PROXY=environment" in careful.log()
+    careful.end()
+    asked = worker(http_proxy=nobody, HEADGATE_PROXY="environment")
+    redis.push({"id": "proxied", "content": "text"})
+    until(lambda: asked.readiness() == 503, 10, "red, for the proxy is asked and not there")

@@ -554,6 +554,59 @@ a_proxy_of_the_environment_is_not_used_unless_asked_for(void **state)
 }
 
 static void
+only_http_is_spoken_however_a_url_begins(void **state)
+{
+    static const char *const schemes[] = {"ftp://", "gopher://", "dict://", "file:///", "ws://"};
+    struct fixture f;
+
+    (void)state;
+    fixture_start(&f, 1);
+    SCRIPT(&f, {.bytes = OK("ok", "2")});
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        char url[64];
+        struct http_request request = {.method = "GET", .url = url};
+        struct ending ending;
+
+        snprintf(url, sizeof(url), "%s127.0.0.1:%d/x", schemes[i], f.server.port);
+        ending = call(&f, request);
+        assert_int_equal(ending.callbacks, 1);
+        assert_non_null(strstr(ending.error.message, "rotocol"));
+    }
+    assert_int_equal(f.server.accepted, 0);
+    fixture_stop(&f);
+}
+
+static void
+neither_netrc_nor_a_packed_answer_is_heeded(void **state)
+{
+    char home[] = "/tmp/headgate-home-XXXXXX", path[64];
+    char *home_before = getenv("HOME") != NULL ? strdup(getenv("HOME")) : NULL;
+    struct fixture f;
+    FILE *file;
+
+    (void)state;
+    assert_non_null(mkdtemp(home));
+    snprintf(path, sizeof(path), "%s/.netrc", home);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("machine 127.0.0.1 login user password secret\n", file);
+    fclose(file);
+    setenv("HOME", home, 1);
+    fixture_start(&f, 1);
+    SCRIPT(&f, {.bytes = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+                         "Content-Length: 2\r\n\r\nok"});
+    assert_string_equal(call(&f, post(&f)).body, "ok");
+    assert_null(strcasestr(f.server.last_request, "\r\nAuthorization"));
+    assert_null(strcasestr(f.server.last_request, "\r\nAccept-Encoding"));
+    fixture_stop(&f);
+    if (home_before != NULL)
+        setenv("HOME", home_before, 1);
+    free(home_before);
+    unlink(path);
+    rmdir(home);
+}
+
+static void
 a_request_that_cannot_start_fails_through_its_callback(void **state)
 {
     struct fixture f;
@@ -762,6 +815,8 @@ main(void)
         cmocka_unit_test(headers_are_kept_up_to_a_bound_and_a_flood_of_them_ends_the_call),
         cmocka_unit_test(redirects_are_answers_like_any_other),
         cmocka_unit_test(a_proxy_of_the_environment_is_not_used_unless_asked_for),
+        cmocka_unit_test(only_http_is_spoken_however_a_url_begins),
+        cmocka_unit_test(neither_netrc_nor_a_packed_answer_is_heeded),
         cmocka_unit_test(a_request_that_cannot_start_fails_through_its_callback),
         cmocka_unit_test(a_call_can_be_cancelled_in_every_state),
         cmocka_unit_test(a_cancelled_call_closes_its_connection),

@@ -146,8 +146,10 @@ call_all(struct doctor *doctor, struct bedrock *bedrock, const struct model_list
     struct error err;
 
     if (job_init(&check.job, xstrdup(question), sizeof(question) - 1, &limits, &err) == 0) {
-        check.http = http_client_new(&(struct http_client_options){
-            .base = doctor->session.base, .max_calls = 1, .use_proxy_env = true});
+        check.http = http_client_new(
+            &(struct http_client_options){.base = doctor->session.base,
+                                          .max_calls = 1,
+                                          .use_proxy_env = doctor->session.config.use_proxy_env});
         for (int i = 0; i < models->count; i++)
             check_model(&check, &models->models[i]);
         http_client_free(check.http);
