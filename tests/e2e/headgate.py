@@ -11,6 +11,8 @@ from support import BUILD, IS_SANITIZED, PATIENCE, ROOT, Finished, Process, free
 BINARY = BUILD / "headgate"
 # The build with the stop points of common/stop_point.h; the sanitizer build has them itself.
 STOPPABLE = BINARY if IS_SANITIZED else ROOT / "build/debug/headgate"
+# For example valgrind: what every worker runs under.
+UNDER = os.environ.get("HEADGATE_UNDER", "").split()
 FORBIDDEN_IN_LOGS = ("AddressSanitizer", "LeakSanitizer", "runtime error", "Assertion")
 # Ends by SIGABRT, SIGBUS, SIGFPE and SIGSEGV.
 CRASHES = (-6, -7, -8, -11)
@@ -53,7 +55,7 @@ class Worker(Process):
         address, _, port = self.env["HEADGATE_HTTP"].rpartition(":")
         self.port = int(port) if address else 0
         binary = STOPPABLE if "HEADGATE_STOP_AT" in self.env else BINARY
-        self.start([*self.within, binary, "worker"], self.env)
+        self.start([*self.within, *UNDER, binary, "worker"], self.env)
         if wait_ready:
             self.wait_ready()
         return self

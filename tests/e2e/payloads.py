@@ -48,6 +48,11 @@ DEAD = {
     "NaN": job(extra=',"temperature":NaN'),
     "minus Infinity": job(extra=',"temperature":-Infinity'),
     "leading zeros": job(extra=',"max_tokens":007'),
+    "number without fraction": job(extra=',"max_tokens":1.'),
+    "number without whole part": job(extra=',"temperature":.5'),
+    "vertical tab between": GOOD.replace(b":", b"\x0b:", 1),
+    "no-break space between": GOOD.replace(b":", b"\xc2\xa0:", 1),
+    "raw ESC": job(content='"a\x1b[31mb"'),
     "raw newline": job(content='"a\nb"'),
     "two ids": b'{"id":"x","id":"y","content":"text"}',
     "two ids, one escaped": b'{"id":"x","i\\u0064":"y","content":"text"}',
@@ -123,6 +128,11 @@ EITHER = {
     "id 1.0": job("1.0"),
     "id lone surrogate": job(r'"\ud800"'),
     "only ID": b'{"ID":"x","content":"text"}',
+    **{
+        f"{name} {text[:12]}": job(extra=f',"{name}":{text}')
+        for name in ("temperature", "top_p")
+        for text in ("1e999", "-1e999", "1e-999", "-1", "2", "9" * 400, "null", "true", "[1]")
+    },
     "content empty": job(content='""'),
     "content lone surrogate": job(content=r'"a\ud800b"'),
     "content reversed surrogates": job(content=r'"a\udc00\ud800b"'),

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("HEADGATE_BUILD", "build/release")
 IS_SANITIZED = "release" not in BUILD.name
 # A sanitizer build is several times slower, and so is a machine that others use too.
-PATIENCE = 3.0 if IS_SANITIZED else 1.0
+PATIENCE = float(os.environ.get("HEADGATE_PATIENCE", 3 if IS_SANITIZED else 1))
 
 
 def until(fact, timeout=10.0, what="the expected state"):

@@ -113,6 +113,28 @@ def test_an_escaped_id_is_the_same_as_a_plain_one(house):
     assert house.redis.wait_result("n2")["id"] == "n2"
 
 
+def test_names_of_fields_are_taken_as_they_are_spelled(house):
+    house.redis.push(b'{"ID":"evil","id":"spelled","Content":"evil","content":"text"}')
+    assert house.redis.wait_result("spelled")["state"] == "succeeded"
+    assert house.redis.result("evil") is None
+
+
+ODD_TEXTS = [
+    "${jndi:ldap://127.0.0.1/a}", "{{7*7}} {{content}} {{section_name}} {{{", "$(id) `id` %s%n%n",
+    "\x01\x02\x1b[31m\x7f", "'; DROP TABLE jobs; --", "\u202etfel ot thgir\ufeff\u2028",
+    "\\u0041 \\ \" /",
+]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS, ids=ascii)
+def test_a_prompt_reaches_the_model_unchanged(servers, redis, worker, text):
+    recorder = servers.recorder()
+    worker(provider_url=recorder.url)
+    redis.push({"id": "odd-text", "content": f"[{text}]"})
+    assert redis.wait_result("odd-text")["state"] == "succeeded"
+    assert f"[{text}]" in recorder.prompt()
+
+
 def test_hostile_fields_change_neither_target_nor_state_nor_headers(servers, redis, worker):
     recorder = servers.recorder()
     worker(provider_url=recorder.url)
