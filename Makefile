@@ -47,7 +47,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps demo test check asan install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps demo test check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -124,6 +124,13 @@ fuzz: deps ## looks for inputs that break a parser: TARGET=json SECONDS=600
 	@for t in $(TARGET); do echo "fuzz_$$t" && mkdir -p build/fuzz/found/$$t && build/fuzz/tests/fuzz/fuzz_$$t \
 	    -max_total_time=$(SECONDS) -rss_limit_mb=1024 -timeout=10 -max_len=4096 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/$$t- build/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+valgrind: deps ## many of the end-to-end tests, every worker under valgrind
+	$(call install_packages,valgrind)
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@HEADGATE_BUILD=$B HEADGATE_PATIENCE=10 HEADGATE_UNDER='valgrind -q --error-exitcode=99 --leak-check=full \
+	    --show-leak-kinds=definite --errors-for-leak-kinds=definite' /usr/bin/python3 -m pytest -q -n 2 \
+	    -p no:cacheprovider tests/e2e/test_jobs.py tests/e2e/test_bad_jobs.py tests/e2e/test_fault_model.py
 
 check: $(LUA:%=$B/%.h) ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))

@@ -163,6 +163,12 @@ class Process:
         return stat.rpartition(")")[2].split()[0]
 
 
+def peak_memory_mb(pid):
+    """The most that it ever had in memory."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
 @dataclass
 class Finished:
     """What a command left behind."""

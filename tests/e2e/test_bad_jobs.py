@@ -3,13 +3,12 @@
 import base64
 import itertools
 import json
-from pathlib import Path
 
 import pytest
 
 from payloads import DEAD, EITHER, GOOD, HOSTILE_FIELDS, ODD_IDS
 from services import PRIMARY
-from support import IS_SANITIZED, until
+from support import IS_SANITIZED, peak_memory_mb, until
 
 MEGABYTE = 1024 * 1024
 numbers = itertools.count(1)
@@ -182,9 +181,4 @@ def test_64_megabytes_stop_nobody_and_memory_stays_bounded(redis, worker, kind):
     redis.push(GOOD)
     assert redis.wait_result("x", 30)["state"] == "succeeded"
     if not IS_SANITIZED:
-        assert peak_memory_kb(process.pid) < 700 * 1024
-
-
-def peak_memory_kb(pid):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
+        assert peak_memory_mb(process.pid) < 700

@@ -16,7 +16,7 @@ from conftest import Servers
 from headgate import SECRET_KEY
 from hostile import DEEDS, GOOD, LIES, ODD, HostileServer
 from services import PRIMARY, SECOND, Recorder
-from support import IS_SANITIZED, stays, until
+from support import IS_SANITIZED, peak_memory_mb, stays, until
 from world import faked_time, needs, private_mounts
 
 CALL_TIMEOUT = 1
@@ -54,11 +54,6 @@ def test_a_hostile_answer_costs_one_call_and_the_next_model_is_asked(scene, deed
     assert run(scene)["model"] == PRIMARY
     if not IS_SANITIZED:
         assert peak_memory_mb(scene.worker.pid) < 300
-
-
-def peak_memory_mb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(status.read().split("VmHWM:")[1].split()[0]) // 1024
 
 
 def test_an_answer_before_the_request_was_read_is_an_answer_or_a_failed_call(scene):
