@@ -11,19 +11,16 @@
 
 #define ACCESS_KEY_ID_MIN 16 /* what is shorter is none, but may be a secret */
 
-/* "...?sentinel_password=***": of an option that is a secret nothing more is shown. */
+/* "...?sentinel_password=***": of an option that is a secret, and behind it, nothing is shown. */
 static char *
-without_secret_option(char *text)
+without_secret_option(const char *text)
 {
-    char *secret = strstr(text, "password=");
+    const char *options = strchr(text, '?');
+    const char *secret = options == NULL ? NULL : strstr(options, "password=");
 
-    if (secret != NULL && strchr(text, '?') != NULL && secret > strchr(text, '?')) {
-        char *shown = xasprintf("%.*s***", (int)(secret - text) + (int)strlen("password="), text);
-
-        free(text);
-        return shown;
-    }
-    return text;
+    if (secret == NULL)
+        return xstrdup(text);
+    return xasprintf("%.*s***", (int)(secret - text) + (int)strlen("password="), text);
 }
 
 /* "https://user:***@host". Everything up to the last '@' may belong to the password; without an
@@ -44,6 +41,22 @@ without_password(const char *text)
     return xasprintf("%.*s***%s", (int)((colon == NULL ? login : colon + 1) - text), text, behind);
 }
 
+static char *
+without_secrets(const char *text)
+{
+    const char *scheme = strstr(text, "://");
+    char *front = without_secret_option(text), *shown;
+
+    /* An '@' behind the '?' may end a login whose password has a raw '?', or stand in the option.
+     */
+    if (strchr(text, '@') != NULL && strchr(front, '@') == NULL)
+        shown = xasprintf("%.*s***", scheme == NULL ? 0 : (int)(scheme + 3 - text), text);
+    else
+        shown = without_password(front);
+    free(front);
+    return shown;
+}
+
 char *
 config_shown_text(enum config_shown shown, const char *text)
 {
@@ -51,7 +64,7 @@ config_shown_text(enum config_shown shown, const char *text)
     case CONFIG_PLAIN: return xstrdup(text);
     case CONFIG_SECRET: return xstrdup("***");
     case CONFIG_KEY_ID: return xasprintf("%.4s***", strlen(text) < ACCESS_KEY_ID_MIN ? "" : text);
-    case CONFIG_URL: return without_secret_option(without_password(text));
+    case CONFIG_URL: return without_secrets(text);
     }
     return xstrdup("***");
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,7 +107,8 @@ redis_tls_session(SSL_CTX *tls, const struct redis_tls_files *files, const char 
     if (is_address(name))
         is_set = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), name) == 1;
     else
-        is_set = SSL_set_tlsext_host_name(session, name) == 1 && SSL_set1_host(session, name) == 1;
+        is_set = SSL_set_tlsext_host_name(session, (char *)(uintptr_t)name) == 1 &&
+                 SSL_set1_host(session, name) == 1;
     if (is_set)
         return session;
     SSL_free(session);

@@ -1,4 +1,5 @@
 #include "common/config.h"
+#include "common/config_value.h"
 #include "common/json/json.h"
 #include "common/memory.h"
 
@@ -441,6 +442,27 @@ the_table_is_one_json_object_too(void **state)
 }
 
 static void
+an_option_that_is_a_secret_is_not_shown_wherever_it_stands(void **state)
+{
+    static const char *const rows[][2] = {
+        {"redis+sentinel://h/password=x?sentinel_password=hunter2",
+         "redis+sentinel://h/password=x?sentinel_password=***"},
+        {"redis+sentinel://u:p@h:1/m?db=1&sentinel_password=1@hunter2",
+         "redis+sentinel://u:***@h:1/m?db=1&sentinel_password=***"},
+        {"redis+sentinel://h/m?sentinel_password=1@hunter2", "redis+sentinel://***"},
+        {"redis://:hunter2?password=hunter2@h", "redis://***"},
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *text = config_shown_text(CONFIG_URL, rows[i][0]);
+
+        assert_string_equal(text, rows[i][1]);
+        free(text);
+    }
+    (void)state;
+}
+
+static void
 no_secret_is_shown(void **state)
 {
     static const struct {
@@ -520,6 +542,7 @@ main(void)
         cmocka_unit_test(an_address_beyond_loopback_is_fine_with_a_token),
         cmocka_unit_test(the_table_shows_value_and_source),
         cmocka_unit_test(the_table_is_one_json_object_too),
+        cmocka_unit_test(an_option_that_is_a_secret_is_not_shown_wherever_it_stands),
         cmocka_unit_test(no_secret_is_shown),
         cmocka_unit_test(a_misspelt_setting_is_warned_of_with_the_closest_name),
     };
