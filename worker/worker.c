@@ -327,6 +327,18 @@ open_signals(struct worker *w)
     w->gate_timer = evtimer_new(w->base, worker_on_gate_timer, w);
 }
 
+/* It ends anyway: a late SIGTERM must not make that look like a failure. */
+static void
+ignore_late_signals(void)
+{
+    sigset_t late;
+
+    sigemptyset(&late);
+    for (int i = 0; i < WORKER_SIGNALS; i++)
+        sigaddset(&late, handled_signals[i]);
+    sigprocmask(SIG_BLOCK, &late, NULL);
+}
+
 /* The connections go first: after them no callback comes any more. */
 static void
 close_rooms(struct worker *w)
@@ -383,6 +395,7 @@ worker_run(const struct config *config)
         log_info("worker stops", LOG_STR("worker", w->id));
     }
     exit_code = w->exit_code;
+    ignore_late_signals();
     close_rooms(w);
     free(w);
     return exit_code;

@@ -43,3 +43,12 @@ def test_a_backlog_of_ten_thousand_is_worked_off_once_each_with_little_memory(
     assert all(abs(number - place) < 1000 for place, number in enumerate(order)), "FIFO, roughly"
     if not IS_SANITIZED:
         assert all(peak_memory_mb(process.pid) < 100 for process in processes)
+
+
+def test_a_worker_that_is_told_to_end_again_and_again_ends_well(redis, worker):
+    """To its last moment: an end by the signal itself would look like a failure."""
+    for _ in range(20):
+        process = worker()
+        while process.is_alive():
+            process.term()
+        assert process.wait() == 0
