@@ -125,11 +125,12 @@ fuzz: deps ## looks for inputs that break a parser: TARGET=json SECONDS=600
 	    -max_total_time=$(SECONDS) -rss_limit_mb=1024 -timeout=10 -max_len=4096 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/$$t- build/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; done
 
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
+            --errors-for-leak-kinds=definite
 valgrind: deps ## many of the end-to-end tests, every worker under valgrind
 	$(call install_packages,valgrind)
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
-	@HEADGATE_BUILD=$B HEADGATE_PATIENCE=10 HEADGATE_UNDER='valgrind -q --error-exitcode=99 --leak-check=full \
-	    --show-leak-kinds=definite --errors-for-leak-kinds=definite' /usr/bin/python3 -m pytest -q -n 2 \
+	@HEADGATE_BUILD=$B HEADGATE_PATIENCE=10 HEADGATE_UNDER='$(VALGRIND)' /usr/bin/python3 -m pytest -q -n 2 \
 	    -p no:cacheprovider tests/e2e/test_jobs.py tests/e2e/test_bad_jobs.py tests/e2e/test_fault_model.py \
 	    -k 'not megabytes and not clock'
 
