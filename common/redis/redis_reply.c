@@ -63,7 +63,13 @@ redis_error_read(const char *text, struct error *err)
     for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
         if (redis_error_is(text, meanings[i].begins))
             kind = meanings[i].kind;
-    error_set(err, kind, "%s", text);
+    if (redis_error_is(text, "MOVED") || redis_error_is(text, "ASK"))
+        error_set(err, kind,
+                  "%s: this server is part of a Redis Cluster, which needs a REDIS_URL of "
+                  "redis+cluster://host:port,...",
+                  text);
+    else
+        error_set(err, kind, "%s", text);
 }
 
 static int64_t

@@ -52,6 +52,23 @@ an_error_of_redis_means_what_its_first_word_says(void **state)
 }
 
 static void
+a_redirect_that_nobody_follows_says_what_redis_url_should_be(void **state)
+{
+    static const char *const redirects[] = {"MOVED 12182 127.0.0.1:7001", "ASK 1 :7001"};
+    struct error error;
+
+    for (size_t i = 0; i < 2; i++) {
+        redis_error_read(redirects[i], &error);
+        assert_int_equal(error.kind, ERROR_INTERNAL);
+        assert_ptr_equal(strstr(error.message, redirects[i]), error.message);
+        assert_non_null(strstr(error.message, "redis+cluster://"));
+    }
+    redis_error_read("MOVEDX 1", &error);
+    assert_string_equal(error.message, "MOVEDX 1");
+    (void)state;
+}
+
+static void
 an_error_inside_a_script_means_the_same_as_outside(void **state)
 {
     const char *wrapped =
@@ -250,6 +267,7 @@ main(void)
         cmocka_unit_test(an_error_of_redis_means_what_its_first_word_says),
         cmocka_unit_test(a_number_beyond_what_scripts_can_mean_is_none),
         cmocka_unit_test(an_array_is_not_believed_to_be_as_long_as_it_says),
+        cmocka_unit_test(a_redirect_that_nobody_follows_says_what_redis_url_should_be),
         cmocka_unit_test(an_error_inside_a_script_means_the_same_as_outside),
         cmocka_unit_test(a_reply_of_another_type_is_what_the_caller_says),
         cmocka_unit_test(a_script_is_named_by_its_sha1),
