@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "tests/support/loop.h"
 #include "tests/support/redis_server.h"
+#include "worker/queue/desk.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -814,6 +815,52 @@ a_step_that_redis_refuses_is_repeated_until_it_is_taken(void **state)
     assert_redis_text(f, "done", "GET headgate:{q}:result:42");
 }
 
+static void
+on_retried(const redisReply *reply, const struct error *error, void *arg)
+{
+    (void)reply;
+    (void)error;
+    ((struct fixture *)arg)->answers++;
+}
+
+static void
+a_dead_letter_is_not_lost_when_its_queue_is_no_list(void **state)
+{
+    struct fixture *f = *state;
+    struct desk *desk = desk_new(f->route, "headgate");
+
+    redis_server_do(f->server, "RPUSH headgate:{q}:dead letter");
+    redis_server_do(f->server, "SET q somebody");
+    desk_dead_retry(desk, "q", "letter", 6, "42", "{}", 2, on_retried, f);
+    wait_answer(f);
+    assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
+    redis_server_do(f->server, "DEL q");
+    for (int i = 0; i < 2; i++) {
+        desk_dead_retry(desk, "q", "letter", 6, "42", "{}", 2, on_retried, f);
+        wait_answer(f);
+    }
+    assert_redis_int(f, 0, "LLEN headgate:{q}:dead");
+    assert_redis_int(f, 1, "LLEN q");
+    desk_free(desk);
+}
+
+/* A worker whose name was used before begins with the same tokens. */
+static void
+a_claim_never_overwrites_one_that_is_on_the_record(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "HSET headgate:{q}:inflight:w1 1 older");
+    push(f, "newer");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_count, 0);
+    assert_redis_text(f, "older", "HGET headgate:{q}:inflight:w1 1");
+    assert_redis_text(f, "newer", "LINDEX q 0");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_count, 1);
+    assert_string_equal(f->claims[0].payload, "newer");
+}
+
 int
 main(void)
 {
@@ -821,6 +868,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         QUEUE_TEST(a_claim_moves_jobs_from_the_head_into_the_record),
         QUEUE_TEST(a_worker_without_a_beat_gets_nothing),
+        QUEUE_TEST(a_dead_letter_is_not_lost_when_its_queue_is_no_list),
+        QUEUE_TEST(a_claim_never_overwrites_one_that_is_on_the_record),
         QUEUE_TEST(payloads_are_claimed_byte_for_byte),
         QUEUE_TEST(the_inbox_of_a_blocking_pop_is_claimed_first),
         QUEUE_TEST(a_paused_queue_gives_nothing_and_gets_the_inbox_back),

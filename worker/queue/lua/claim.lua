@@ -24,9 +24,14 @@ local now = now_ms()
 local reply, bytes = {'ok', -1}, 0
 local count_crashes = redis.call('EXISTS', crashes) == 1
 
+-- False when the token is on the record: a worker had this name before. The job stays where
+-- it is, and this worker's next claim has other tokens.
 local function take(payload, history)
     local name = string.format('%.0f', token)
-    redis.call('HSET', inflight, name, payload)
+    if redis.call('HSETNX', inflight, name, payload) == 0 then
+        max = 0
+        return false
+    end
     if history then redis.call('HSET', begun, name, history) end
     local died = count_crashes and redis.call('HGET', crashes, redis.sha1hex(payload))
     reply[#reply + 1] = name
@@ -34,14 +39,14 @@ local function take(payload, history)
     reply[#reply + 1] = died or '0'
     reply[#reply + 1] = payload
     token, max, bytes = token + 1, max - 1, bytes + #payload
+    return true
 end
 
 local function has_room() return max > 0 and bytes < max_bytes end
 
 while has_room() do
     local payload = redis.call('LINDEX', inbox, 0)
-    if not payload then break end
-    take(payload)
+    if not payload or not take(payload) then break end
     redis.call('LPOP', inbox)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, max)) do
@@ -49,7 +54,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0
     local entry = redis.call('HGET', delayed_jobs, id)
     if entry then
         local cut = entry:find('\n', 1, true)
-        take(entry:sub(cut + 1), entry:sub(1, cut - 1))
+        if not take(entry:sub(cut + 1), entry:sub(1, cut - 1)) then break end
     end
     redis.call('ZREM', delayed, id)
     redis.call('HDEL', delayed_jobs, id)
@@ -57,8 +62,7 @@ end
 local taken = 0
 while has_room() do
     local payload = redis.call('LINDEX', queue, taken)
-    if not payload then break end
-    take(payload)
+    if not payload or not take(payload) then break end
     taken = taken + 1
 end
 if taken > 0 then redis.call('LTRIM', queue, taken, -1) end
