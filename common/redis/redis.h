@@ -39,7 +39,7 @@ void redis_script_init(struct redis_script *script, const char *name, const char
 
 /* A command under construction: a list of binary-safe arguments. The bytes are
  * borrowed until redis_send returns. */
-#define REDIS_ARGS_MAX 64
+#define REDIS_ARGS_MAX 72
 struct redis_args {
     int count;
     const char *value[REDIS_ARGS_MAX];

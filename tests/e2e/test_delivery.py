@@ -481,3 +481,10 @@ def test_a_key_that_is_no_list_stops_its_own_queue_and_no_other(redis, worker, d
     redis.push(job("healed"), "broken")
     until(lambda: redis.client.exists("headgate:{broken}:result:healed"), what="the healed queue")
     until(process.is_ready, what="a green /readyz")
+
+
+def test_at_most_once_the_last_of_64_queues_is_served_too(redis, worker):
+    queues = [f"q{n}" for n in range(64)]
+    worker(HEADGATE_DELIVERY="at-most-once", HEADGATE_QUEUES=",".join(queues))
+    redis.push({"id": "last", "content": "text"}, queues[-1])
+    assert redis.wait_result("last", queue=queues[-1])["state"] == "succeeded"

@@ -1,5 +1,6 @@
 #include "worker/queue/queue.h"
 
+#include "common/config.h"
 #include "common/memory.h"
 #include "common/stop_point.h"
 #include "worker/queue/keys.h"
@@ -19,7 +20,8 @@
 /* Attempts, waits, deaths: one more can be added to each. */
 #define COUNT_MAX 1000000
 /* The socket's own delay on top of a blocking pop's time: then the link is dead. */
-#define BLOCK_GRACE_MS  2000
+#define BLOCK_GRACE_MS 2000
+_Static_assert(REDIS_ARGS_MAX >= CONFIG_QUEUES_MAX + 2, "a pop names every queue, and a time");
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static void
@@ -366,7 +368,7 @@ queue_pop(struct queue *const *queues, int count, struct redis *connection, int6
     request->fn.pop = fn;
     request->pop_queues = xcalloc((size_t)count, sizeof(*request->pop_queues));
     redis_arg(&args, "BLPOP");
-    for (int i = 0; i < count && i < REDIS_ARGS_MAX - 2; i++) {
+    for (int i = 0; i < count; i++) {
         request->pop_queues[request->pop_count++] = queues[i];
         redis_arg(&args, queues[i]->keys[KEY_QUEUE]);
     }
