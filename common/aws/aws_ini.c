@@ -172,7 +172,9 @@ read_indented(struct parser *parser, char *line)
     struct entry *outer = parser->outer < 0 ? NULL : &parser->ini->entries[parser->outer], *entry;
     char *name, *value, *longer;
 
-    if (outer != NULL && outer->value[0] != '\0') {
+    if (outer != NULL && strlen(outer->value) > AWS_INI_VALUE_MAX) {
+        parser->bad_lines++;
+    } else if (outer != NULL && outer->value[0] != '\0') {
         cut_comment(line);
         longer = xasprintf("%s\n%s", outer->value, trim(line));
         free_secret(outer->value);

@@ -15,6 +15,8 @@
 
 /* More keys than these in one file are skipped and counted as bad lines. */
 #define AWS_INI_KEYS_MAX 10000
+/* So are lines that go on with a value longer than this: each copies it. */
+#define AWS_INI_VALUE_MAX 16384
 
 struct aws_ini;
 /* Section names are kept as the file has them, blanks squeezed and quotes taken off:

@@ -200,10 +200,29 @@ a_file_of_keys_without_end_is_bounded(void **state)
     (void)state;
 }
 
+static void
+a_value_that_goes_on_has_a_bound(void **state)
+{
+    const size_t lines = 200000;
+    char *text = malloc(32 + 3 * lines), *at = stpcpy(text, "[a]\nk = v\n");
+    struct aws_ini *ini;
+    int bad_lines = 0;
+
+    for (size_t i = 0; i < lines; i++)
+        at = stpcpy(at, " x\n");
+    ini = aws_ini_parse(text, (size_t)(at - text), &bad_lines);
+    assert_in_range(strlen(aws_ini_get(ini, "a", "k")), AWS_INI_VALUE_MAX, AWS_INI_VALUE_MAX + 4);
+    assert_in_range(bad_lines, lines - AWS_INI_VALUE_MAX, lines);
+    aws_ini_free(ini);
+    free(text);
+    (void)state;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_value_that_goes_on_has_a_bound),
         cmocka_unit_test(every_sample_of_the_shared_files_is_read_as_documented),
         cmocka_unit_test(a_nested_key_is_found_by_both_names),
         cmocka_unit_test(lines_without_sense_are_counted_and_the_rest_is_read),
