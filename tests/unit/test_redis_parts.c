@@ -156,7 +156,7 @@ the_longest_list_of_arguments_makes_an_evalsha(void **state)
     for (int i = 0; i < REDIS_ARGS_MAX; i++)
         redis_arg_int(&args, i);
     assert_int_equal(redis_command_format(&command, &script, &args, NULL), 0);
-    assert_memory_equal(command.bytes, "*66\r\n$7\r\nEVALSHA", 16);
+    assert_memory_equal(command.bytes, "*74\r\n$7\r\nEVALSHA", 16);
     redis_command_release(&command);
     (void)state;
 }
