@@ -457,6 +457,20 @@ def test_a_wrong_password_later_on_is_survived(servers, sim, worker):
     assert_all_succeeded(redis, ["again"], timeout=15)
 
 
+def test_rights_that_come_back_cost_no_reply_to(redis, sim, worker):
+    redis.client.execute_command("ACL", "SETUSER", "w", "on", ">pw", "~*", "&*", "+@all")
+    process = worker(redis_url=f"redis://w:pw@127.0.0.1:{redis.port}/0")
+    sim.script({"do": "delay", "ms": 500})
+    redis.push(job("rights", reply_to="box"))
+    sim.wait_open(1)
+    redis.client.execute_command("ACL", "SETUSER", "w", "-@all")
+    sim.wait_open(0)
+    until(lambda: process.readiness() == 503, what="a red /readyz")
+    redis.client.execute_command("ACL", "SETUSER", "w", "+@all")
+    redis.wait_result("rights")
+    assert redis.client.llen("box") == 1
+
+
 def test_jobs_of_a_list_that_is_no_list_stop_nobody(redis, worker):
     redis.client.set("broken", "a string")
     process = worker(wait_ready=False, HEADGATE_QUEUES="broken=1,analyze=1")

@@ -160,6 +160,15 @@ op_repeat_later(struct queue_op *op, const struct error *error)
     event_add(op->repeat, &wait);
 }
 
+/* "NOPERM this user has no permissions to access one of the keys used as arguments": that will not
+ * change by itself, as a right to run commands that an operator takes away for a moment does. */
+static bool
+is_about_a_key(const struct error *error)
+{
+    return error->kind == ERROR_REFUSED && strstr(error->message, "to access") != NULL &&
+           strstr(error->message, "key") != NULL;
+}
+
 /* Redis refuses us a key, and one is of the producer's choosing: the result matters more. */
 static void
 drop_reply_to(struct queue_op *op, const struct error *error)
@@ -186,7 +195,7 @@ on_op_reply(const redisReply *reply, const struct error *error, void *arg)
     op->call = NULL;
     STOP_POINT(op->script->name, "answered");
     if (error != NULL) {
-        if (error->kind == ERROR_REFUSED && op->reply_to_arg > 0)
+        if (is_about_a_key(error) && op->reply_to_arg > 0)
             drop_reply_to(op, error);
         op_repeat_later(op, error);
         return;
