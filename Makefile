@@ -3,6 +3,8 @@
 MODE    ?= release
 PREFIX  ?= /usr/local
 DESTDIR ?=
+JOBS    ?= 10000
+SECONDS ?= 120
 B       := build/$(MODE)
 
 ifeq ($(origin CC),default)
@@ -47,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps demo test check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps demo test chaos check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -133,6 +135,10 @@ valgrind: deps ## many of the end-to-end tests, every worker under valgrind
 	@HEADGATE_BUILD=$B HEADGATE_PATIENCE=10 HEADGATE_UNDER='$(VALGRIND)' /usr/bin/python3 -m pytest -q -n 2 \
 	    -p no:cacheprovider tests/e2e/test_jobs.py tests/e2e/test_bad_jobs.py tests/e2e/test_fault_model.py \
 	    -k 'not megabytes and not clock'
+
+chaos: deps ## jobs and faults for a while, judged from outside: JOBS=10000 SECONDS=120 SEED=...
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@JOBS=$(JOBS) SECONDS=$(SECONDS) SEED=$(SEED) /usr/bin/python3 tests/chaos/chaos.py
 
 check: $(LUA:%=$B/%.h) ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))
