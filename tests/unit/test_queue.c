@@ -663,6 +663,97 @@ a_reaped_worker_that_came_back_keeps_what_it_claims(void **state)
 }
 
 static void
+on_refused_claims(enum claim_status status, struct claim *claims, int count, int64_t next_due_ms,
+                  const struct error *error, void *arg)
+{
+    (void)status;
+    (void)claims;
+    (void)next_due_ms;
+    assert_int_equal(count, 0);
+    assert_non_null(error);
+    ((struct fixture *)arg)->answers++;
+}
+
+static void
+a_queue_key_of_another_type_moves_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "SET q text");
+    redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 one");
+    queue_claim(f->queue, 8, on_refused_claims, f);
+    wait_answer(f);
+    assert_redis_int(f, 1, "LLEN headgate:{q}:inbox:w1");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
+}
+
+static void
+a_delayed_job_that_was_not_begun_again_is_not_blamed(void **state)
+{
+    struct fixture *f = *state;
+    struct claim claim;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    claim = f->claims[0];
+    do_begin(f, f->queue, &claim, "42");
+    do_delay(f, &claim, "42", 1, 0);
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_count, 1);
+    end_lease(f, "w1");
+    do_reap(f);
+    do_claim(f, f->other, 1);
+    assert_int_equal(f->claim_count, 1);
+    assert_int_equal(f->claims[0].deaths, 0);
+}
+
+static void
+a_worker_with_many_claims_hears_of_its_reaping_before_the_last_is_taken(void **state)
+{
+    struct fixture *f = *state;
+
+    queue_reap(f->other, "nobody"); /* Redis knows the script from here on: nothing is sent twice */
+    do_beat(f, f->other);
+    do_beat(f, f->other);
+    redis_server_do(f->server, "EVAL %s 0",
+                    "for i = 1, 501 do redis.call('HSET', 'headgate:{q}:inflight:w1', i, i) end");
+    end_lease(f, "w1");
+    queue_reap(f->other, "w1"); /* its first 500, then our beat */
+    do_beat(f, f->queue);
+    assert_false(f->was_registered);
+}
+
+static void
+a_bad_copy_of_a_running_job_does_not_take_its_cancel_away(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "running");
+    push(f, "copy");
+    do_claim(f, f->other, 1);
+    do_begin(f, f->other, &f->claims[0], "42");
+    redis_server_do(f->server, "ZADD headgate:{q}:cancelled 9999999999999 42");
+    do_claim(f, f->queue, 1);
+    do_settle(f, f->queue, f->claims[0].token, "42", "bad", NULL, "letter");
+    assert_redis_int(f, 1, "ZCARD headgate:{q}:cancelled");
+}
+
+static void
+a_reply_key_of_another_type_does_not_stop_the_result(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{}");
+    redis_server_do(f->server, "SET headgate:{q}:reply:42 text");
+    do_claim(f, f->queue, 1);
+    do_begin(f, f->queue, &f->claims[0], "42");
+    assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL),
+                     SETTLE_OK);
+    assert_redis_text(f, "done", "GET headgate:{q}:result:42");
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
+}
+
+static void
 a_repeated_dead_letter_without_a_claim_is_written_once(void **state)
 {
     struct fixture *f = *state;
@@ -890,6 +981,11 @@ main(void)
         QUEUE_TEST(a_job_that_a_late_pop_brings_to_a_worker_that_left_comes_back),
         QUEUE_TEST(a_reaped_worker_that_came_back_keeps_what_it_claims),
         QUEUE_TEST(a_repeated_dead_letter_without_a_claim_is_written_once),
+        QUEUE_TEST(a_queue_key_of_another_type_moves_nothing),
+        QUEUE_TEST(a_delayed_job_that_was_not_begun_again_is_not_blamed),
+        QUEUE_TEST(a_worker_with_many_claims_hears_of_its_reaping_before_the_last_is_taken),
+        QUEUE_TEST(a_bad_copy_of_a_running_job_does_not_take_its_cancel_away),
+        QUEUE_TEST(a_reply_key_of_another_type_does_not_stop_the_result),
         QUEUE_TEST(a_job_that_had_failed_keeps_its_history_when_it_is_given_back),
         QUEUE_TEST(claims_that_memory_does_not_know_are_given_back),
         QUEUE_TEST(a_cancelled_job_is_begun_only_to_be_settled_so),

@@ -14,8 +14,8 @@ local was_registered = redis.call('ZSCORE', workers, worker) and 1 or 0
 redis.call('ZADD', workers, now + lease_ms, worker)
 redis.call('ZREMRANGEBYSCORE', cancelled, '-inf', now - remember_ms)
 
-local expired = redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 10)
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', gone, '-inf', now, 'LIMIT', 0, 10)) do
+local expired = redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 100)
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', gone, '-inf', now, 'LIMIT', 0, 100)) do
     expired[#expired + 1] = name
 end
 

@@ -14,6 +14,7 @@ local worker, max, token, max_bytes =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 if not redis.call('ZSCORE', workers, worker) then return {'unregistered', -1} end
+redis.call('LLEN', queue) -- a key of another type is refused here, before anything has moved
 local is_paused = redis.call('EXISTS', paused) == 1
 if is_paused or max == 0 then
     empty_inbox(inbox, queue)

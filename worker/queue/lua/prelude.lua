@@ -36,6 +36,7 @@ local function give_back(keys, worker, token, now)
     local history = redis.call('HGET', keys.begun, token)
     local attempts, waits, id = '0', '0', ''
     if history then attempts, waits, id = history:match('^(%d+) (%d+) %d+ (.*)$') end
+    local is_begun = id ~= '' and redis.call('HGET', keys.owners, id) == worker .. ' ' .. token
     if attempts ~= '0' or waits ~= '0' then
         redis.call('HSET', keys.delayed_jobs, id, history .. '\n' .. payload)
         redis.call('ZADD', keys.delayed, now, id)
@@ -43,7 +44,7 @@ local function give_back(keys, worker, token, now)
         redis.call('LPUSH', keys.queue, payload)
     end
     forget(keys.inflight, keys.begun, keys.owners, worker, token, id)
-    return payload, history
+    return payload, is_begun
 end
 
 -- The same for what a blocking pop put into the inbox. Returns how many.
@@ -72,10 +73,10 @@ local function finish(f)
         outcome = 'ok'
     elseif not is_others and not is_final(f.result, f.running_prefix) then
         outcome = 'ok'
+        -- What stands under the names below may be no list: that stops no result.
         redis.call('SET', f.result, f.document, 'PX', f.ttl_ms)
-        redis.call('RPUSH', f.reply, f.document)
+        redis.pcall('RPUSH', f.reply, f.document)
         redis.call('PEXPIRE', f.reply, f.ttl_ms)
-        -- The producer chose this name: what stands there may be no list.
         if f.reply_to then redis.pcall('RPUSH', f.reply_to, f.document) end
         redis.call('PUBLISH', f.done_channel, f.id)
     end
@@ -86,6 +87,6 @@ local function finish(f)
         end
         forget(f.inflight, f.begun, f.owners, f.worker, f.token, f.id)
     end
-    if f.id ~= '' then redis.call('ZREM', f.cancelled, f.id) end
+    if f.id ~= '' and not is_others then redis.call('ZREM', f.cancelled, f.id) end
     return outcome
 end

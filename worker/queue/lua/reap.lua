@@ -33,15 +33,20 @@ table.sort(tokens, function(a, b) return tonumber(a) > tonumber(b) end)
 local given, bytes = 0, 0
 while given < math.min(#tokens, 500) and bytes < 16 * 1024 * 1024 do
     given = given + 1
-    local payload, history = give_back(keys, worker, tokens[given], now)
+    local payload, is_begun = give_back(keys, worker, tokens[given], now)
     bytes = bytes + #payload
-    if is_reap and history then
+    if is_reap and is_begun then
         redis.call('HINCRBY', crashes, redis.sha1hex(payload), 1)
         redis.call('PEXPIRE', crashes, remember_ms)
     end
 end
 if is_reap and given > 0 then redis.call('HINCRBY', stats, 'reaped', given) end
-if #tokens > given then return {found + given, 1} end
+if #tokens > given then
+    -- Struck off at once: should it beat before the rest is taken, it hears that it has lost all.
+    redis.call('ZADD', gone, now, worker)
+    redis.call('ZREM', workers, worker)
+    return {found + given, 1}
+end
 redis.call('DEL', begun)
 if is_reap and not lease_end and found + given == 0 then
     redis.call('ZREM', gone, worker)
