@@ -1,11 +1,27 @@
 #include "worker/cli/cli.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* Memory holds keys and prompts: no core dump, and no look inside by other processes of the
+ * same user. LeakSanitizer has to look inside. */
+static void
+keep_memory_private(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
 
 int
 main(int argc, char **argv)
 {
     /* A peer that closes is an error of that write, never the end of the process. */
     signal(SIGPIPE, SIG_IGN);
+    keep_memory_private();
     return cli_main(argc, argv);
 }
