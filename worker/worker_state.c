@@ -4,6 +4,28 @@
 #include "common/log.h"
 
 #include <stdio.h>
+#include <string.h>
+
+static struct queue_kept
+kept_answers(const struct worker *w)
+{
+    struct queue_kept kept = {0};
+
+    for (int i = 0; i < w->config->queue_count; i++)
+        queue_count_kept(w->queues[i], &kept);
+    return kept;
+}
+
+static void
+add_kept_answers(const struct worker *w, char *why, size_t why_size)
+{
+    struct queue_kept kept = kept_answers(w);
+    size_t len = strlen(why);
+
+    if (kept.answers > 0)
+        snprintf(why + len, why_size - len, "; %d answers are kept until Redis takes them",
+                 kept.answers);
+}
 
 bool
 worker_is_ready(char *why, size_t why_size, void *arg)
@@ -24,7 +46,10 @@ worker_is_ready(char *why, size_t why_size, void *arg)
     for (int i = 0; why[0] == '\0' && i < w->config->queue_count; i++)
         if (!beat_is_alive(w->beats[i]))
             snprintf(why, why_size, "no living lease on queue %s", queue_name(w->queues[i]));
-    return why[0] == '\0';
+    if (why[0] == '\0')
+        return true;
+    add_kept_answers(w, why, why_size);
+    return false;
 }
 
 static void
@@ -46,6 +71,7 @@ void
 worker_set_gauges(struct metrics *metrics, void *arg)
 {
     const struct worker *w = arg;
+    struct queue_kept kept = kept_answers(w);
     char why[512];
 
     set_gauge(metrics, "headgate_slots_busy", "Jobs whose calls are under way.", w->slots_busy);
@@ -59,6 +85,9 @@ worker_set_gauges(struct metrics *metrics, void *arg)
               redis_route_is_ready(w->route) ? 1 : 0);
     set_gauge(metrics, "headgate_provider_up", "0 while no call can succeed for any job.",
               gate_is_open(&w->gate) ? 1 : 0);
+    set_gauge(metrics, "headgate_answers_kept",
+              "Ends of jobs that Redis has not taken yet: they are in memory alone.", kept.answers);
+    set_gauge(metrics, "headgate_answers_kept_bytes", "Their size.", (double)kept.bytes);
     set_gauge(metrics, "headgate_log_lines_dropped", "Log lines that stderr did not take.",
               (double)log_dropped());
 }

@@ -296,6 +296,21 @@ def test_out_of_memory_in_redis_repeats_the_write_and_not_the_call(redis, sim, w
     assert len(sim.calls("mark-oom")) == 1
 
 
+def test_answers_that_redis_does_not_take_are_kept_and_counted_and_paid_once(redis, sim, worker):
+    process, names = worker(), [f"kept-{n}" for n in range(3)]
+    sim.script({"do": "delay", "ms": 500, "times": 3})
+    push_all(redis, names)
+    sim.wait_open(3)
+    redis.client.config_set("maxmemory", 1)
+    until(lambda: b"\nheadgate_answers_kept 3\n" in process.get("/metrics").body, what="3 kept")
+    until(lambda: process.readiness() == 503, what="a red /readyz")
+    assert b"3 answers are kept" in process.get("/readyz").body
+    redis.client.config_set("maxmemory", 0)
+    assert_all_succeeded(redis, names)
+    until(lambda: b"\nheadgate_answers_kept 0\n" in process.get("/metrics").body, what="0 kept")
+    assert sim.stats()["calls"] == 3
+
+
 def test_at_most_once_works_and_keeps_nothing(redis, sim, worker):
     process = worker(HEADGATE_DELIVERY="at-most-once")
     redis.push(job("light"))

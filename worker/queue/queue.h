@@ -122,6 +122,15 @@ void queue_op_cancel(struct queue_op *op);
 void queue_forget(struct queue *queue, uint64_t token);
 /* How many claims this worker believes to hold. */
 int queue_claims_held(const struct queue *queue);
+
+/* Ends of jobs that Redis has not taken yet, and is offered again and again: they are in memory
+ * alone. At most one per claim that is held. */
+struct queue_kept {
+    int answers;
+    int64_t bytes;
+};
+/* Adds this queue's to *kept. */
+void queue_count_kept(const struct queue *queue, struct queue_kept *kept);
 /* Compares the in-flight record in Redis with memory and gives back what memory does not know: a
  * claim whose reply was lost on the wire. Runs by itself; errors are left to the next one. */
 void queue_reconcile(struct queue *queue);

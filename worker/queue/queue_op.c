@@ -344,6 +344,21 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
     return op;
 }
 
+void
+queue_count_kept(const struct queue *queue, struct queue_kept *kept)
+{
+    const struct queue_op *op;
+
+    DL_FOREACH(queue->ops, op)
+    {
+        if (op->done != settle_done || op->tries == 0)
+            continue;
+        kept->answers++;
+        for (int i = 0; i < op->arg_count; i++)
+            kept->bytes += (int64_t)op->args[i].len;
+    }
+}
+
 /* ---- delay ---- */
 
 static void
