@@ -33,6 +33,7 @@ struct redis_link {
     SSL_CTX *tls;               /* from the first open on; NULL: plain */
     struct bufferevent *stream; /* the connection; NULL: none */
     bool is_up;                 /* the handshake of TLS is over, too */
+    bool has_read; /* so the server lets us talk: TLS 1.3 refuses us after its handshake */
     redisReader *reader;
     bool *is_closed; /* set by a close inside on_reply */
 };
@@ -56,12 +57,9 @@ end_reason(const struct redis_link *link, short what)
 
     if (what & BEV_EVENT_TIMEOUT)
         return "no answer to the TLS handshake: is this its TLS port?";
-    if (link->tls != NULL && (tls_failure != 0 || (!link->is_up && failure == 0)))
+    if (link->tls != NULL && (tls_failure != 0 || !link->has_read))
         return redis_tls_why(bufferevent_openssl_get_ssl(link->stream), tls_failure);
-    if (what & BEV_EVENT_ERROR)
-        return strerror(failure);
-    return link->is_up ? "closed by the server"
-                       : redis_tls_why(bufferevent_openssl_get_ssl(link->stream), 0);
+    return what & BEV_EVENT_ERROR ? strerror(failure) : "closed by the server";
 }
 
 static void
@@ -118,6 +116,7 @@ on_readable(struct bufferevent *stream, void *arg)
     redisReply *reply;
 
     (void)stream;
+    link->has_read = true;
     link->is_closed = &is_closed;
     feed_reader(link);
     while (!is_closed && next_reply(link, &reply)) {
@@ -358,6 +357,7 @@ redis_link_close(struct redis_link *link)
         bufferevent_free(link->stream);
     link->stream = NULL;
     link->is_up = false;
+    link->has_read = false;
     if (link->reader != NULL)
         redisReaderFree(link->reader);
     link->reader = NULL;

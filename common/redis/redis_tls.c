@@ -125,6 +125,9 @@ static const char wants_ours[] =
     "it wants a client certificate: set HEADGATE_REDIS_CERT and HEADGATE_REDIS_KEY";
 static const char refuses_ours[] = "it does not accept our client certificate";
 static const char no_tls[] = "it does not speak TLS on this port: use its TLS port, or redis://";
+static const char unexplained[] =
+    "it ended the TLS handshake: is this its TLS port, and does it want a client certificate "
+    "(HEADGATE_REDIS_CERT)?";
 static const char too_old[] = "it speaks no TLS 1.2 or newer";
 
 static const struct {
@@ -173,5 +176,5 @@ redis_tls_why(const SSL *session, unsigned long code)
         if (ERR_GET_REASON(code) == reasons[i].reason)
             return reasons[i].why;
     text = code == 0 ? NULL : ERR_reason_error_string(code);
-    return text != NULL ? text : "it ended the TLS handshake: is this its TLS port?";
+    return text != NULL ? text : unexplained;
 }
