@@ -8,10 +8,11 @@
 
 #define BEATS_PER_LEASE 4
 #define REPEAT_MS       200
-/* After Redis was away, or its clock has jumped, every lease may have ended although all workers
- * live. Nobody reaps before they could beat again: a connection is tried at least once a second, a
- * beat comes once a round. */
-#define RECONNECT_MS   2000
+/* After Redis was away every lease may have ended although all workers live. Nobody reaps before
+ * they could come back: a connection, or a beat that was refused, is tried at least once a second.
+ */
+#define COME_BACK_MS 2000
+/* After its clock has jumped they need one round of beats, and this much more. */
 #define ROUND_EXTRA_MS 1000
 /* Redis' clock against ours, from one beat to the next: more is no delay of a reply. */
 #define CLOCK_JUMP_MS 1000
@@ -51,12 +52,13 @@ reap_expired(const struct beat *beat, const redisReply *workers)
         queue_reap(beat->options.queue, redis_str(redis_at(workers, i), ""));
 }
 
+/* And looks again as soon as that is over. */
 static void
-let_others_beat(struct beat *beat)
+let_others_beat(struct beat *beat, int64_t ms)
 {
-    int64_t round_ms = beat->options.lease_ms / BEATS_PER_LEASE + ROUND_EXTRA_MS;
-
-    beat->reap_from_ms = clock_mono_ms() + (round_ms > RECONNECT_MS ? round_ms : RECONNECT_MS);
+    beat->reap_from_ms = clock_mono_ms() + ms;
+    if (ms < beat->options.lease_ms / BEATS_PER_LEASE)
+        beat_again_in(beat, ms);
 }
 
 /* Redis' clock ends the leases: when it leaps forward it ends those of the living too. */
@@ -68,11 +70,11 @@ watch_clock(struct beat *beat, int64_t redis_now_ms)
 
     beat->redis_ahead_ms = ahead_ms;
     if (beat->reap_from_ms == 0) {
-        let_others_beat(beat);
+        let_others_beat(beat, COME_BACK_MS);
     } else if (llabs(jump_ms) > CLOCK_JUMP_MS) {
         log_warn("Redis' clock has jumped; ended leases are not believed for a moment",
                  LOG_STR("queue", queue_name(beat->options.queue)), LOG_INT("jump_ms", jump_ms));
-        let_others_beat(beat);
+        let_others_beat(beat, beat->options.lease_ms / BEATS_PER_LEASE + ROUND_EXTRA_MS);
     }
 }
 
@@ -141,8 +143,8 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
         beat_again_in(beat, REPEAT_MS);
         return;
     }
-    watch_clock(beat, reply->now_ms);
     beat_again_in(beat, options->lease_ms / BEATS_PER_LEASE);
+    watch_clock(beat, reply->now_ms);
     beat->alive_until_ms = beat->sent_ms + options->lease_ms;
     beat->cancels_since_ms = reply->now_ms - OVERLAP_MS;
     if (!reply->was_registered && beat->has_beaten) {
