@@ -20,8 +20,13 @@ struct doctor {
 void doctor_tell(struct doctor *doctor, enum check_status status, const char *check,
                  const char *advice, const char *found, ...) __attribute__((format(printf, 5, 6)));
 
-/* doctor_redis.c: needs the session's connection. */
+/* doctor_redis.c: need the session's connection. */
 void doctor_check_redis(struct doctor *doctor);
+/* One command to the server that has `key`; `read` (may be NULL) gets its reply. */
+int doctor_ask(struct doctor *doctor, const char *key, const struct redis_args *args,
+               session_read_fn *read, void *arg, struct error *err);
+/* doctor_rights.c: every command, key and channel that a worker needs, without a change. */
+void doctor_check_rights(struct doctor *doctor);
 /* doctor_models.c: credentials, endpoint, and each model by a call. */
 void doctor_check_models(struct doctor *doctor);
 

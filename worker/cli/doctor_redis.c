@@ -1,7 +1,6 @@
 #include "worker/cli/doctor.h"
 
 #include "common/clock.h"
-#include "worker/queue/keys.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,14 +8,12 @@
 #include <string.h>
 
 #define CLOCK_WARN_MS 1000
-/* Of the probe key, should we be killed halfway. */
-#define PROBE_TTL_MS "10000"
 
 /* ---- one command ---- */
 
-static int
-ask(struct doctor *doctor, const char *key, const struct redis_args *args, session_read_fn *read,
-    void *arg, struct error *err)
+int
+doctor_ask(struct doctor *doctor, const char *key, const struct redis_args *args,
+           session_read_fn *read, void *arg, struct error *err)
 {
     struct session *session = &doctor->session;
     struct session_call call = {.read = read, .arg = arg};
@@ -124,7 +121,7 @@ check_persistence(struct doctor *doctor, const char *info)
     redis_arg(&args, "CONFIG");
     redis_arg(&args, "GET");
     redis_arg(&args, "save");
-    if (ask(doctor, "", &args, on_save, &has_save, &err) != 0)
+    if (doctor_ask(doctor, "", &args, on_save, &has_save, &err) != 0)
         doctor_tell(doctor, CHECK_WARN, "Redis persistence", advice,
                     "no append-only file; snapshots: not told (%s)", err.message);
     else if (has_save)
@@ -143,7 +140,7 @@ check_info(struct doctor *doctor)
     struct error err;
 
     redis_arg(&args, "INFO");
-    if (ask(doctor, "", &args, on_info, &info, &err) != 0 || info == NULL) {
+    if (doctor_ask(doctor, "", &args, on_info, &info, &err) != 0 || info == NULL) {
         doctor_tell(doctor, CHECK_WARN, "Redis INFO",
                     "allow INFO, or check by hand: version >= 6.2, role master, appendonly yes, "
                     "maxmemory-policy noeviction",
@@ -174,7 +171,7 @@ check_clock(struct doctor *doctor)
     struct error err;
 
     redis_arg(&args, "TIME");
-    if (ask(doctor, "", &args, on_time, &redis_ms, &err) != 0) {
+    if (doctor_ask(doctor, "", &args, on_time, &redis_ms, &err) != 0) {
         doctor_tell(doctor, CHECK_FAIL, "Redis clock", "allow TIME: leases need it", "%s",
                     err.message);
         return;
@@ -189,72 +186,7 @@ check_clock(struct doctor *doctor)
                     "%" PRId64 " ms ahead of this host", ahead_ms);
 }
 
-/* ---- rights ---- */
-
-#define PROBE "*" /* stands for the probe key */
-
-/* What the scripts do to keys of each type, in an order that leaves nothing behind. */
-static const char *const probes[][6] = {
-    {"EVAL", "return 1", "0"},
-    {"DEL", PROBE},
-    {"SET", PROBE, "1", "PX", PROBE_TTL_MS},
-    {"GET", PROBE},
-    {"DEL", PROBE},
-    {"RPUSH", PROBE, "1"},
-    {"PEXPIRE", PROBE, PROBE_TTL_MS},
-    {"LMOVE", PROBE, PROBE, "LEFT", "RIGHT"},
-    {"LREM", PROBE, "0", "1"},
-    {"HSET", PROBE, "field", "1"},
-    {"PEXPIRE", PROBE, PROBE_TTL_MS},
-    {"HDEL", PROBE, "field"},
-    {"ZADD", PROBE, "1", "member"},
-    {"PEXPIRE", PROBE, PROBE_TTL_MS},
-    {"ZREM", PROBE, "member"},
-    {"PUBLISH", PROBE, "1"},
-};
-
-static int
-try_probe(struct doctor *doctor, const char *const *probe, const char *key, struct error *err)
-{
-    struct redis_args args = {0};
-
-    for (int i = 0; i < 6 && probe[i] != NULL; i++)
-        redis_arg(&args, strcmp(probe[i], PROBE) == 0 ? key : probe[i]);
-    return ask(doctor, key, &args, NULL, NULL, err);
-}
-
-/* Adds a name to a list of them, once. */
-static void
-add_name(char *names, size_t size, const char *name)
-{
-    size_t len = strlen(names);
-
-    if (strstr(names, name) == NULL)
-        snprintf(names + len, size - len, "%s%s", len > 0 ? " " : "", name);
-}
-
-static void
-check_rights(struct doctor *doctor)
-{
-    char *key = queue_key(doctor->session.config.prefix, "headgate-doctor", "probe");
-    char refused[256] = "";
-    struct error err, first = {0};
-
-    for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
-        if (try_probe(doctor, probes[i], key, &err) == 0)
-            continue;
-        add_name(refused, sizeof(refused), probes[i][0]);
-        if (first.kind == ERROR_NONE)
-            first = err;
-    }
-    if (refused[0] == '\0')
-        doctor_tell(doctor, CHECK_OK, "Redis rights", NULL, "scripts, keys, channels");
-    else
-        doctor_tell(doctor, CHECK_FAIL, "Redis rights",
-                    "let this user run all but admin commands on its keys and channels",
-                    "refused: %s (%s)", refused, first.message);
-    free(key);
-}
+/* ---- queues ---- */
 
 static void
 check_queue(struct doctor *doctor, const char *queue)
@@ -264,7 +196,7 @@ check_queue(struct doctor *doctor, const char *queue)
 
     redis_arg(&args, "LLEN");
     redis_arg(&args, queue);
-    if (ask(doctor, queue, &args, NULL, NULL, &err) == 0)
+    if (doctor_ask(doctor, queue, &args, NULL, NULL, &err) == 0)
         doctor_tell(doctor, CHECK_OK, "queue", NULL, "%s", queue);
     else
         doctor_tell(doctor, CHECK_FAIL, "queue", "its key must be a list, and open to this user",
@@ -276,7 +208,7 @@ doctor_check_redis(struct doctor *doctor)
 {
     check_info(doctor);
     check_clock(doctor);
-    check_rights(doctor);
+    doctor_check_rights(doctor);
     for (int i = 0; i < doctor->session.queue_count; i++)
         check_queue(doctor, doctor->session.queues[i]);
 }
