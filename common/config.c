@@ -1,11 +1,13 @@
 #include "common/config.h"
 
+#include "common/budget.h"
 #include "common/config_value.h"
 #include "common/memory.h"
 #include "common/redis/redis_tls.h"
 #include "common/utf8.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +51,12 @@ const struct config_setting config_settings[] = {
      DAYS(3650), .help = "seconds that a result is kept"},
     {"HEADGATE_DEAD_MAX", "10000", config_read_int64, MEMBER(dead_max), 0, 100000000,
      .help = "dead letters kept per queue; 0 keeps none"},
-    {"HEADGATE_MAX_JOB_BYTES", "8388608", config_read_int64, MEMBER(max_job_bytes), KIB, 512 * MIB,
+    {"HEADGATE_MAX_JOB_BYTES", "8388608", config_read_size, MEMBER(max_job_bytes), KIB, 512 * MIB,
      .help = "a larger job is a dead letter"},
+    {"HEADGATE_MEMORY_MAX", "0", config_read_size, MEMBER(memory_max), 0, 1024 * 1024 * MIB,
+     .help =
+         "bytes that this worker may take, as 512m or 2g: no jobs are claimed that could exceed "
+         "it; 0: no bound but the number of jobs"},
     {"HEADGATE_CONCURRENCY", "1000", config_read_int, MEMBER(concurrency), 1, 100000,
      .help = "jobs that run at once in this worker"},
     {"HEADGATE_MAX_ATTEMPTS", "4", config_read_int, MEMBER(max_attempts), 1, 100,
@@ -74,7 +80,7 @@ const struct config_setting config_settings[] = {
      .help = "how models are chosen"},
     {"HEADGATE_CALL_TIMEOUT", "120", config_read_seconds, MEMBER(call_timeout_ms), 100,
      SECONDS(3600), .help = "seconds for one call to a model"},
-    {"HEADGATE_MAX_RESPONSE_BYTES", "8388608", config_read_int64, MEMBER(max_response_bytes), KIB,
+    {"HEADGATE_MAX_RESPONSE_BYTES", "8388608", config_read_size, MEMBER(max_response_bytes), KIB,
      512 * MIB, .help = "a longer answer of a model is cut off and counts as failed"},
     {"HEADGATE_PROXY", "off", config_read_either, MEMBER(use_proxy_env),
      CHOICES("off", "environment"),
@@ -211,6 +217,22 @@ check_redis_tls(struct config *config, struct error *err)
     return 0;
 }
 
+/* One job of the largest size must fit, or the worker would never claim any. */
+static int
+check_memory(struct config *config, struct error *err)
+{
+    int64_t least = budget_least(config->max_job_bytes, config->max_response_bytes);
+    struct error why;
+
+    if (config->memory_max == 0 || config->memory_max >= least)
+        return 0;
+    error_set(&why, ERROR_CONFIG,
+              "must be 0 or at least %" PRId64 "m for HEADGATE_MAX_JOB_BYTES=%" PRId64
+              " and HEADGATE_MAX_RESPONSE_BYTES=%" PRId64,
+              (least + MIB - 1) / MIB, config->max_job_bytes, config->max_response_bytes);
+    return refuse(config, "HEADGATE_MEMORY_MAX", CONFIG_PLAIN, why.message, err);
+}
+
 /* What one setting means for another. */
 static int
 check_together(struct config *config, struct error *err)
@@ -220,6 +242,8 @@ check_together(struct config *config, struct error *err)
     if (config->models == NULL && load_bedrock_models(config, err) != 0)
         return -1;
     if (check_redis_tls(config, err) != 0)
+        return -1;
+    if (check_memory(config, err) != 0)
         return -1;
     if (config->retry_cap_ms < config->retry_base_ms)
         return refuse(config, "HEADGATE_RETRY_CAP_MS", CONFIG_PLAIN,

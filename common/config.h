@@ -48,6 +48,7 @@ struct config {
     int64_t dead_max;              /* HEADGATE_DEAD_MAX, 10000, 0 keeps none */
     int64_t max_job_bytes;         /* HEADGATE_MAX_JOB_BYTES, 8 MiB, 1 KiB-512 MiB */
     /* work */
+    int64_t memory_max;     /* HEADGATE_MEMORY_MAX, bytes; 0: none */
     int concurrency;        /* HEADGATE_CONCURRENCY, 1000, 1-100000 */
     int max_attempts;       /* HEADGATE_MAX_ATTEMPTS, 4, 1-100 */
     int64_t retry_base_ms;  /* HEADGATE_RETRY_BASE_MS, 1000 */

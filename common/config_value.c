@@ -79,6 +79,30 @@ config_read_int64(const struct config_setting *setting, const char *text, void *
     return 0;
 }
 
+/* "1048576", "1024k", "1m", "0": bytes; k, m and g are powers of 1024. */
+int
+config_read_size(const struct config_setting *setting, const char *text, void *member,
+                 struct error *err)
+{
+    static const char units[] = "kmg";
+    int64_t *bytes = member, value;
+    const char *unit;
+    int shift = 0;
+
+    if (take_digits(&text, &value) && *text != '\0' &&
+        (unit = strchr(units, tolower((unsigned char)*text))) != NULL) {
+        shift = 10 * (int)(unit - units + 1);
+        text++;
+    }
+    if (*text != '\0' || setting->high >> shift < value || value << shift < setting->low)
+        return error_set(err, ERROR_CONFIG,
+                         "must be bytes from %" PRId64 " to %" PRId64
+                         ", as a whole number or with k, m or g behind it",
+                         setting->low, setting->high);
+    *bytes = value << shift;
+    return 0;
+}
+
 int
 config_read_int(const struct config_setting *setting, const char *text, void *member,
                 struct error *err)

@@ -43,6 +43,7 @@ config_read_fn config_read_prefix;  /* char *, owned */
 config_read_fn config_read_token;   /* char *, owned */
 config_read_fn config_read_int;     /* int */
 config_read_fn config_read_int64;   /* int64_t */
+config_read_fn config_read_size;    /* int64_t bytes */
 config_read_fn config_read_seconds; /* int64_t milliseconds */
 config_read_fn config_read_choice;  /* an enum */
 config_read_fn config_read_either;  /* bool: the second of two choices */

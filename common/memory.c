@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define EXIT_SOFTWARE 70 /* sysexits.h: EX_SOFTWARE */
+#define LARGE_BLOCK   (512 * 1024)
 
 static void *
 checked(void *block)
@@ -89,6 +90,13 @@ memory_forget_startup(void)
 {
     dl_iterate_phdr(forget_text, NULL);
     memory_trim();
+}
+
+/* Said once, the threshold stays: else glibc raises it to the largest block that was freed. */
+void
+memory_return_large_blocks(void)
+{
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
 void

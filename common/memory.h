@@ -21,6 +21,8 @@ void free_secret(char *text);
 /* Gives back what only the start needed: pages of library code that ran once. A third of an idle
  * worker's resident memory. */
 void memory_forget_startup(void);
+/* Large blocks go back to the system as they are freed, and leave no holes. */
+void memory_return_large_blocks(void);
 /* Gives back what the allocator keeps of a burst of work. */
 void memory_trim(void);
 

@@ -23,10 +23,18 @@ static const char *const state_names[] = {
     [ATTEMPT_DONE] = "done",
 };
 
+void
+attempt_charge(struct attempt *a, int64_t bytes)
+{
+    budget_charge(a->context->budget, bytes - a->charged);
+    a->charged = bytes;
+}
+
 /* What there is to free, whatever the state. */
 static void
 attempt_free(struct attempt *a)
 {
+    attempt_charge(a, 0);
     for (int i = 0; a->own_models != NULL && i < a->model_count; i++)
         model_release(&a->own_models[i]);
     free(a->own_models);
@@ -369,6 +377,7 @@ attempt_start(const struct attempt_context *context, struct queue *queue, struct
     a->queue = queue;
     a->claim = *claim;
     claim->payload = NULL;
+    attempt_charge(a, budget_of_job((int64_t)a->claim.payload_len));
     a->end = (struct attempt_end){.due_in_ms = -1, .queue = queue};
     a->text = xevbuffer();
     a->output = xevbuffer();

@@ -8,6 +8,7 @@
 #ifndef WORKER_ATTEMPT_H
 #define WORKER_ATTEMPT_H
 
+#include "common/budget.h"
 #include "common/config.h"
 #include "common/http/http_client.h"
 #include "common/metrics.h"
@@ -37,6 +38,7 @@ struct attempt_context {
     struct http_client *http;
     struct hints *hints;
     struct metrics *metrics;
+    struct budget *budget;
     const char *worker; /* "host:123:9f2c" */
     /* The calls of this attempt are over, only Redis is still to be told: its slot is free. */
     void (*on_slot_free)(void *arg);

@@ -116,17 +116,32 @@ on_settled(enum settle_status status, void *arg)
     attempt_enter(a, ATTEMPT_DONE);
 }
 
+/* From here on there is only what Redis is told: it may have to be kept for long. */
+static void
+forget_work(struct attempt *a, const struct evbuffer *document, const struct evbuffer *letter)
+{
+    size_t told = evbuffer_get_length(document);
+
+    if (letter != NULL)
+        told += evbuffer_get_length(letter);
+    job_forget_payload(&a->job);
+    provider_request_release(&a->request);
+    evbuffer_drain(a->output, evbuffer_get_length(a->output));
+    attempt_charge(a, BUDGET_ANSWER_COPIES * (int64_t)told + BUDGET_JOB_BYTES);
+}
+
 void
 attempt_settle(struct attempt *a)
 {
     struct evbuffer *document = xevbuffer(), *letter = NULL;
 
-    attempt_release_slot(a);
     attempt_put_result(a, document);
     if (a->ending.state == STATE_FAILED) {
         letter = xevbuffer();
         put_letter(a, letter);
     }
+    forget_work(a, document, letter);
+    attempt_release_slot(a);
     a->op.step = queue_settle(a->queue, a->claim.token,
                               &(struct settlement){
                                   .id = a->job.id,

@@ -34,6 +34,7 @@ struct attempt {
     bool is_cancelled;
     bool is_timed_out;
     bool slot_is_free;
+    int64_t charged; /* to the budget */
 
     struct model *own_models;   /* the job's own; owned; NULL: the configured ones */
     const struct model *models; /* [0] is the primary; borrowed or own_models */
@@ -72,6 +73,8 @@ void attempt_delay(struct attempt *a);
 void attempt_conclude(struct attempt *a);
 void attempt_end_job(struct attempt *a, enum result_state state, const char *kind,
                      const char *message);
+/* What it may come to need from here on. */
+void attempt_charge(struct attempt *a, int64_t bytes);
 /* The calls are over; another job may start. */
 void attempt_release_slot(struct attempt *a);
 /* Appends the result document as the attempt stands. */

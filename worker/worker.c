@@ -36,6 +36,14 @@ room(void *arg)
                      w->slots_busy, clock_mono_ms());
 }
 
+static int64_t
+room_bytes(int64_t most, void *arg)
+{
+    const struct worker *w = arg;
+
+    return budget_claim_bytes(&w->budget, most);
+}
+
 static struct beat *
 beat_of(const struct worker *w, const struct queue *queue)
 {
@@ -236,6 +244,7 @@ open_queues(struct worker *w)
         .queues = w->queues,
         .block_ms = block_ms < BLOCK_MAX_MS ? block_ms : BLOCK_MAX_MS,
         .room = room,
+        .room_bytes = room_bytes,
         .may_claim = may_claim,
         .on_claim = on_claim,
         .on_unregistered = on_unregistered,
@@ -257,10 +266,14 @@ static void
 open_rooms(struct worker *w)
 {
     w->metrics = metrics_new();
+    budget_init(&w->budget, w->config->memory_max, w->config->max_job_bytes,
+                w->config->max_response_bytes);
+    memory_return_large_blocks();
     w->http = http_client_new(&(struct http_client_options){
         .base = w->base,
         .max_calls = w->slots,
         .use_proxy_env = w->config->use_proxy_env,
+        .budget = &w->budget,
     });
     open_redis(w);
     w->hints = hints_new(w->base, w->route, w->config->prefix, &w->models);
@@ -274,6 +287,7 @@ open_rooms(struct worker *w)
         .http = w->http,
         .hints = w->hints,
         .metrics = w->metrics,
+        .budget = &w->budget,
         .worker = w->id,
         .on_slot_free = worker_on_slot_free,
         .on_done = worker_on_attempt_done,

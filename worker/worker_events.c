@@ -78,6 +78,8 @@ worker_on_attempt_done(struct attempt *attempt, const struct attempt_end *end, v
         open_gate(w);
     if (end->due_in_ms >= 0)
         intake_set_due(w->intake, end->queue, end->due_in_ms);
+    else
+        intake_kick(w->intake); /* there may be room that its end has taken */
     worker_leave_when_done(w);
 }
 

@@ -59,6 +59,7 @@ struct worker {
     struct control *control; /* NULL: no HTTP */
     struct attempt_context attempt_context;
     struct gate gate;
+    struct budget budget; /* of jobs and answers */
 
     enum phase phase;
     bool is_quiet;

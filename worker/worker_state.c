@@ -88,6 +88,12 @@ worker_set_gauges(struct metrics *metrics, void *arg)
     set_gauge(metrics, "headgate_answers_kept",
               "Ends of jobs that Redis has not taken yet: they are in memory alone.", kept.answers);
     set_gauge(metrics, "headgate_answers_kept_bytes", "Their size.", (double)kept.bytes);
+    set_gauge(metrics, "headgate_memory_held_bytes",
+              "What the held jobs and answers may need, as HEADGATE_MEMORY_MAX counts it.",
+              (double)w->budget.held);
+    set_gauge(metrics, "headgate_memory_budget_bytes",
+              "The most that they may need; 0: HEADGATE_MEMORY_MAX is not set.",
+              (double)w->budget.max);
     set_gauge(metrics, "headgate_log_lines_dropped", "Log lines that stderr did not take.",
               (double)log_dropped());
 }

@@ -27,6 +27,20 @@ grow(char **block, size_t *size, size_t needed)
     return true;
 }
 
+/* Small ones are in what any job is charged. */
+static bool
+charge(struct http_answer *answer, size_t body_len)
+{
+    int64_t due = BUDGET_ANSWER_COPIES * (int64_t)body_len - BUDGET_JOB_BYTES;
+
+    if (answer->budget == NULL || due <= answer->charged)
+        return true;
+    if (!budget_take(answer->budget, due - answer->charged))
+        return false;
+    answer->charged = due;
+    return true;
+}
+
 static bool
 fail(struct http_answer *answer, enum error_kind kind)
 {
@@ -39,6 +53,8 @@ http_answer_add_body(struct http_answer *answer, const char *data, size_t len)
 {
     if (len > answer->max_body_bytes - answer->body_len)
         return fail(answer, ERROR_TOO_LARGE);
+    if (!charge(answer, answer->body_len + len))
+        return fail(answer, ERROR_TRANSIENT);
     if (!grow(&answer->body, &answer->body_size, answer->body_len + len + 1))
         return fail(answer, ERROR_INTERNAL);
     memcpy(answer->body + answer->body_len, data, len);
@@ -106,6 +122,8 @@ http_answer_add_header(struct http_answer *answer, const char *line, size_t len)
 void
 http_answer_release(struct http_answer *answer)
 {
+    if (answer->budget != NULL)
+        budget_charge(answer->budget, -answer->charged);
     free(answer->body);
     free(answer->headers.text);
     *answer = (struct http_answer){0};

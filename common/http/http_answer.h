@@ -7,6 +7,7 @@
 #ifndef COMMON_HTTP_ANSWER_H
 #define COMMON_HTTP_ANSWER_H
 
+#include "common/budget.h"
 #include "common/error.h"
 
 #include <stdbool.h>
@@ -30,9 +31,12 @@ struct http_answer {
     size_t body_len;
     size_t body_size;
     size_t max_body_bytes;
+    struct budget *budget; /* borrowed; NULL: none */
+    int64_t charged;
     struct http_headers headers; /* of the last status line */
     bool has_head;               /* their blank line has come */
-    enum error_kind failure;     /* ERROR_TOO_LARGE or ERROR_INTERNAL (no memory) */
+    enum error_kind failure;     /* ERROR_TOO_LARGE, ERROR_INTERNAL (no memory), or
+                                  * ERROR_TRANSIENT: the budget has no room */
 };
 
 /* Both return false when the call must end; `failure` says why. */

@@ -15,6 +15,7 @@ struct http_client {
     struct event_base *base; /* borrowed */
     char *ca_file;           /* owned; NULL: the system's */
     bool use_proxy_env;
+    struct budget *budget; /* borrowed; NULL: none */
     int max_calls;
     struct http_multi **shards; /* owned; those that were never needed are NULL */
     size_t shard_count;
@@ -257,6 +258,7 @@ set_limits(struct http_call *call, const struct http_request *request)
     limits->max_response_bytes =
         request->max_response_bytes ? request->max_response_bytes : 8 * 1024 * 1024;
     call->answer.max_body_bytes = limits->max_response_bytes;
+    call->answer.budget = call->client->budget;
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)limits->connect_timeout_ms);
     curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)limits->total_timeout_ms);
 }
@@ -419,6 +421,7 @@ http_client_new(const struct http_client_options *options)
     client->base = options->base;
     client->ca_file = options->ca_file != NULL ? xstrdup(options->ca_file) : NULL;
     client->use_proxy_env = options->use_proxy_env;
+    client->budget = options->budget;
     client->max_calls = options->max_calls > 0 ? options->max_calls : 1;
     client->shard_count = ((size_t)client->max_calls + HTTP_MULTI_CALLS - 1) / HTTP_MULTI_CALLS;
     client->shards = xcalloc(client->shard_count, sizeof(struct http_multi *));

@@ -14,6 +14,7 @@
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H
 
+#include "common/budget.h"
 #include "common/error.h"
 
 #include <event2/event.h>
@@ -29,6 +30,7 @@ struct http_client_options {
     int max_calls;           /* expected calls at once: decides the number of multis, and how many
                               * connections are kept open */
     const char *ca_file;     /* NULL: the system's; copied */
+    struct budget *budget;   /* borrowed; answers are charged to it; NULL: none */
     bool use_proxy_env;      /* honour https_proxy and friends */
 };
 

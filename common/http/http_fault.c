@@ -136,6 +136,8 @@ http_fault_answer(CURL *easy, enum error_kind kind, const struct http_limits *li
     if (kind == ERROR_TOO_LARGE)
         error_set(err, kind, "the answer of %s is larger than what is taken (%zu bytes)", host,
                   limits->max_response_bytes);
+    else if (kind == ERROR_TRANSIENT)
+        error_set(err, kind, "no room for the answer of %s within HEADGATE_MEMORY_MAX", host);
     else
         error_set(err, kind, "no memory for the answer of %s", host);
 }

@@ -244,7 +244,7 @@ on_view(const redisReply *reply, const struct error *error, void *arg)
 static void
 claim(struct world *world)
 {
-    queue_claim(world->queue, 10, on_claims, NULL);
+    queue_claim(world->queue, 10, QUEUE_CLAIM_BYTES, on_claims, NULL);
 }
 
 static void
@@ -280,7 +280,7 @@ pop(struct world *world)
 static void
 reconcile(struct world *world)
 {
-    queue_claim(world->queue, 10, on_claims, NULL);
+    queue_claim(world->queue, 10, QUEUE_CLAIM_BYTES, on_claims, NULL);
     queue_reconcile(world->queue);
 }
 

@@ -126,11 +126,48 @@ every_type_is_read(void **state)
 }
 
 static void
+a_size_is_a_number_of_bytes_or_of_a_larger_unit(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } rows[] = {{"0", 0},
+                {"167772160", INT64_C(160) << 20},
+                {"163840k", INT64_C(160) << 20},
+                {"200M", INT64_C(200) << 20},
+                {"1024g", INT64_C(1) << 40}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct config c;
+
+        load(&c, ENV({"HEADGATE_MEMORY_MAX", rows[i].text}));
+        assert_int_equal(c.memory_max, rows[i].bytes);
+        config_release(&c);
+    }
+}
+
+static void
 a_wrong_value_is_named_with_what_is_allowed(void **state)
 {
     static const struct {
         const char *name, *value, *message;
     } rows[] = {
+        {"HEADGATE_MEMORY_MAX", "1t",
+         "HEADGATE_MEMORY_MAX=1t: must be bytes from 0 to 1099511627776, as a whole number or with "
+         "k, m or g behind it"},
+        {"HEADGATE_MEMORY_MAX", "1025g",
+         "HEADGATE_MEMORY_MAX=1025g: must be bytes from 0 to 1099511627776, as a whole number or "
+         "with k, m or g behind it"},
+        {"HEADGATE_MEMORY_MAX", "10mb",
+         "HEADGATE_MEMORY_MAX=10mb: must be bytes from 0 to 1099511627776, as a whole number or "
+         "with k, m or g behind it"},
+        {"HEADGATE_MEMORY_MAX", "m",
+         "HEADGATE_MEMORY_MAX=m: must be bytes from 0 to 1099511627776, as a whole number or with "
+         "k, m or g behind it"},
+        {"HEADGATE_MEMORY_MAX", "159m",
+         "HEADGATE_MEMORY_MAX=159m: must be 0 or at least 160m for HEADGATE_MAX_JOB_BYTES=8388608 "
+         "and HEADGATE_MAX_RESPONSE_BYTES=8388608"},
         {"HEADGATE_CONCURRENCY", "0",
          "HEADGATE_CONCURRENCY=0: must be a whole number from 1 to 100000"},
         {"HEADGATE_CONCURRENCY", "100001",
@@ -531,6 +568,7 @@ main(void)
         cmocka_unit_test(nothing_needs_to_be_set),
         cmocka_unit_test(an_empty_variable_counts_as_unset),
         cmocka_unit_test(every_type_is_read),
+        cmocka_unit_test(a_size_is_a_number_of_bytes_or_of_a_larger_unit),
         cmocka_unit_test(a_wrong_value_is_named_with_what_is_allowed),
         cmocka_unit_test(an_error_shows_no_secret),
         cmocka_unit_test(a_long_value_leaves_room_for_the_reason),

@@ -117,7 +117,7 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
 static void
 do_claim(struct fixture *f, struct queue *queue, int max)
 {
-    queue_claim(queue, max, on_claims, f);
+    queue_claim(queue, max, QUEUE_CLAIM_BYTES, on_claims, f);
     wait_answer(f);
 }
 
@@ -681,7 +681,7 @@ a_queue_key_of_another_type_moves_nothing(void **state)
 
     redis_server_do(f->server, "SET q text");
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox:w1 one");
-    queue_claim(f->queue, 8, on_refused_claims, f);
+    queue_claim(f->queue, 8, QUEUE_CLAIM_BYTES, on_refused_claims, f);
     wait_answer(f);
     assert_redis_int(f, 1, "LLEN headgate:{q}:inbox:w1");
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");

@@ -95,6 +95,19 @@ job_init(struct job *job, char *payload, size_t len, const struct job_limits *li
 }
 
 void
+job_forget_payload(struct job *job)
+{
+    static const struct json_slice absent;
+
+    free(job->payload);
+    job->payload = NULL;
+    job->payload_len = 0;
+    job->root = job->tenant = job->user_id = job->session_id = absent;
+    job->metadata = job->traceparent = absent;
+    job->max_tokens = job->temperature = job->top_p = job->stop_sequences = absent;
+}
+
+void
 job_release(struct job *job)
 {
     for (int i = 0; i < job->model_count; i++)

@@ -59,6 +59,9 @@ struct job_limits {
 int job_init(struct job *job, char *payload, size_t len, const struct job_limits *limits,
              struct error *err) WARN_UNUSED;
 void job_release(struct job *job);
+/* Frees the payload alone, once the end of the job is written down: its slices are absent then, and
+ * what was copied stays. */
+void job_forget_payload(struct job *job);
 
 /* A new UUIDv7 (RFC 9562) as text. */
 void job_new_id(char id[37]);

@@ -220,9 +220,8 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
     }
     end_complaint(source);
     source->has_inbox = false;
-    /* Fewer than asked for means the queue is empty, unless they were large. */
-    if (intake->asked > 0 &&
-        (count == 0 || (count < intake->asked && claims[0].payload_len < 65536)))
+    /* Fewer than asked for means that the queue is empty. */
+    if (intake->asked > 0 && count < intake->asked && status != CLAIM_FULL)
         source->may_have_jobs = false;
     if (status == CLAIM_PAUSED)
         source->is_paused = true;
@@ -237,6 +236,12 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
         intake_kick(intake);
 }
 
+static int64_t
+room_bytes(const struct intake *intake)
+{
+    return intake->options.room_bytes(QUEUE_CLAIM_BYTES, intake->options.arg);
+}
+
 static void
 claim(struct source *source, int max)
 {
@@ -244,7 +249,7 @@ claim(struct source *source, int max)
 
     intake->is_claiming = true;
     intake->asked = max;
-    queue_claim(source->queue, max, on_claims, source);
+    queue_claim(source->queue, max, room_bytes(intake), on_claims, source);
 }
 
 /* A job that a pop brought when no slot is left, or none may start, goes back to the head. */
@@ -419,7 +424,7 @@ static void
 on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct intake *intake = arg;
-    int room = intake->options.room(intake->options.arg);
+    int room = room_bytes(intake) > 0 ? intake->options.room(intake->options.arg) : 0;
 
     (void)fd;
     (void)what;

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <utlist.h>
 
-/* A claim never brings more than this at once, however large the jobs are. */
-#define CLAIM_MAX_BYTES (16 * 1024 * 1024)
 /* Fields that claim.lua returns per job: token, history, deaths, payload. */
 #define CLAIM_FIELDS 4
 #define CLAIM_HEAD   2
@@ -240,6 +238,8 @@ read_claim_status(const redisReply *reply)
 
     if (strcmp(status, "paused") == 0)
         return CLAIM_PAUSED;
+    if (strcmp(status, "full") == 0)
+        return CLAIM_FULL;
     return strcmp(status, "unregistered") == 0 ? CLAIM_UNREGISTERED : CLAIM_OK;
 }
 
@@ -270,7 +270,7 @@ on_claimed(const redisReply *reply, const struct error *error, void *arg)
 }
 
 void
-queue_claim(struct queue *queue, int max, queue_claims_fn *fn, void *arg)
+queue_claim(struct queue *queue, int max, int64_t max_bytes, queue_claims_fn *fn, void *arg)
 {
     static const enum queue_key keys[] = {KEY_QUEUE,    KEY_DELAYED, KEY_DELAYED_JOBS,
                                           KEY_INFLIGHT, KEY_BEGUN,   KEY_INBOX,
@@ -284,7 +284,7 @@ queue_claim(struct queue *queue, int max, queue_claims_fn *fn, void *arg)
     redis_arg(&args, queue->worker);
     redis_arg_int(&args, max);
     redis_arg_int(&args, (int64_t)queue->next_token);
-    redis_arg_int(&args, CLAIM_MAX_BYTES);
+    redis_arg_int(&args, max_bytes);
     /* Used once even if the call fails: Redis may have run it. */
     queue->next_token += (uint64_t)max;
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_CLAIM], &args, 0, on_claimed, request);

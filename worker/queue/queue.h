@@ -58,15 +58,19 @@ struct claim {
     int deaths;              /* workers that died on it */
 };
 
-enum claim_status { CLAIM_OK, CLAIM_PAUSED, CLAIM_UNREGISTERED };
+/* CLAIM_FULL: as CLAIM_OK, and there is one more that max_bytes had no room for. */
+enum claim_status { CLAIM_OK, CLAIM_FULL, CLAIM_PAUSED, CLAIM_UNREGISTERED };
 
 /* `claims` (and their payloads) become the callee's to take, entry by entry; the array itself is
  * borrowed. next_due_ms: until the next delayed job; -1: none. After an error `count` is 0; what
  * Redis may have claimed all the same is found by queue_reconcile. */
 typedef void queue_claims_fn(enum claim_status status, struct claim *claims, int count,
                              int64_t next_due_ms, const struct error *error, void *arg);
-/* Claims up to `max` jobs (0: gives back what a blocking pop has brought). */
-void queue_claim(struct queue *queue, int max, queue_claims_fn *fn, void *arg);
+/* The most that a claim should bring at once, however large the jobs are. */
+#define QUEUE_CLAIM_BYTES (16 * 1024 * 1024)
+/* Claims up to `max` jobs (0: gives back what a blocking pop has brought) of max_bytes together;
+ * the first one counts as none, so that a larger one comes alone. */
+void queue_claim(struct queue *queue, int max, int64_t max_bytes, queue_claims_fn *fn, void *arg);
 
 /* Waits on `connection`, at most block_ms, until the queue has a job, and moves it into this
  * worker's inbox, from where the next queue_claim takes it. `has_come` false: nothing did. */

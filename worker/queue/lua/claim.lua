@@ -6,8 +6,9 @@
 -- KEYS queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, crashes
 -- ARGV worker, max, first token (the next max - 1 numbers are reserved too), max bytes
 -- Returns {status, ms until the next delayed job or -1, then per claim: token, history or
--- '', times its workers died, payload}; status is 'ok', 'paused' or 'unregistered' (this worker has
--- no living beat: nobody would reap what it takes).
+-- '', times its workers died, payload}; status is 'ok', 'full' (there is one more that does not fit
+-- in max bytes; the first one always does), 'paused' or 'unregistered' (this worker has no living
+-- beat: nobody would reap what it takes).
 local queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, crashes =
     unpack(KEYS)
 local worker, max, token, max_bytes =
@@ -25,9 +26,13 @@ local now = now_ms()
 local reply, bytes = {'ok', -1}, 0
 local count_crashes = redis.call('EXISTS', crashes) == 1
 
--- False when the token is on the record: a worker had this name before. The job stays where
--- it is, and this worker's next claim has other tokens.
+-- False when it does not fit, or when the token is on the record: a worker had this name before.
+-- The job stays where it is, and this worker's next claim has other tokens.
 local function take(payload, history)
+    if bytes > 0 and bytes + #payload > max_bytes then
+        reply[1], max = 'full', 0
+        return false
+    end
     local name = string.format('%.0f', token)
     if redis.call('HSETNX', inflight, name, payload) == 0 then
         max = 0
@@ -43,15 +48,13 @@ local function take(payload, history)
     return true
 end
 
-local function has_room() return max > 0 and bytes < max_bytes end
-
-while has_room() do
+while max > 0 do
     local payload = redis.call('LINDEX', inbox, 0)
     if not payload or not take(payload) then break end
     redis.call('LPOP', inbox)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, max)) do
-    if not has_room() then break end
+    if max <= 0 then break end
     local entry = redis.call('HGET', delayed_jobs, id)
     if entry then
         local cut = entry:find('\n', 1, true)
@@ -61,7 +64,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0
     redis.call('HDEL', delayed_jobs, id)
 end
 local taken = 0
-while has_room() do
+while max > 0 do
     local payload = redis.call('LINDEX', queue, taken)
     if not payload or not take(payload) then break end
     taken = taken + 1

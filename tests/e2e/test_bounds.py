@@ -1,0 +1,97 @@
+"""What outside input can make the worker hold has a bound."""
+
+import json
+import re
+
+import pytest
+
+from headgate import CommandLine, environment
+from support import IS_SANITIZED, peak_memory_mb, stays, until
+
+MIB = 1024 * 1024
+# A sanitizer's own memory says nothing about ours.
+measures_memory = pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer needs memory of its own")
+
+
+def figure(process, name):
+    text = process.get("/metrics").body.decode()
+    return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
+
+
+def push_large(redis, count, size=8 * MIB - 1000, **fields):
+    """Jobs of about `size` bytes; numbered, as fast as Redis takes them."""
+    pipe = redis.client.pipeline(transaction=False)
+    for n in range(count):
+        pipe.rpush("analyze", json.dumps({"id": f"large-{n}", "content": "x" * size, **fields}))
+        pipe.execute()
+
+
+def ends(redis):
+    stats = redis.client.hgetall("headgate:{analyze}:stats")
+    return {state.decode(): int(count) for state, count in stats.items()}
+
+
+@measures_memory
+def test_many_large_jobs_stay_within_the_memory_that_was_allowed(redis, sim, worker):
+    """64 jobs of 8 MiB that would all run at once, three to five times as much as is allowed."""
+    sim.config(default={"latency_ms": 200})
+    process = worker(HEADGATE_CONCURRENCY=100, HEADGATE_MEMORY_MAX="256m")
+    push_large(redis, 64)
+    until(lambda: ends(redis).get("succeeded", 0) == 64, 60, "all jobs")
+    assert 1 < sim.stats()["max_open"] < 20
+    assert peak_memory_mb(process.pid) < 256
+    until(lambda: figure(process, "headgate_memory_held_bytes") == 0, what="nothing held")
+
+
+@measures_memory
+def test_large_dead_letters_stay_within_the_memory_that_was_allowed(redis, worker):
+    process = worker(HEADGATE_CONCURRENCY=100, HEADGATE_MEMORY_MAX="200m")
+    push_large(redis, 24, max_tokens="many")
+    until(lambda: ends(redis).get("failed", 0) == 24, 60, "all jobs")
+    assert peak_memory_mb(process.pid) < 200
+
+
+@measures_memory
+def test_large_answers_that_redis_does_not_take_stay_within_the_memory_that_was_allowed(
+    redis, sim, worker
+):
+    """Small jobs, all open as Redis refuses to be written to, each answered with 6 MiB."""
+    sim.config(default={"latency_ms": 500, "reply": {"text": "y" * (6 * MIB)}})
+    process = worker(
+        HEADGATE_CONCURRENCY=100, HEADGATE_MEMORY_MAX="200m", HEADGATE_MAX_ATTEMPTS=1
+    )
+    for n in range(60):
+        redis.push({"id": f"small-{n}", "type": "chat", "query": "?"})
+    until(lambda: sim.stats()["calls"] >= 60, what="the calls")
+    redis.client.config_set("maxmemory", 1)
+    until(lambda: sim.stats()["open"] == 0, 30, "the end of the calls")
+    until(lambda: figure(process, "headgate_answers_kept") > 2, what="kept answers")
+    assert process.get("/healthz").status == 200
+    redis.client.config_set("maxmemory", 0)
+    until(lambda: sum(ends(redis).get(s, 0) for s in ("succeeded", "failed")) == 60, 60, "all ends")
+    assert peak_memory_mb(process.pid) < 200
+
+
+def test_small_jobs_are_not_slowed_by_a_bound_on_memory(redis, sim, worker):
+    sim.config(default={"latency_ms": 2000})
+    worker(HEADGATE_CONCURRENCY=200, HEADGATE_MEMORY_MAX="300m")
+    for n in range(200):
+        redis.push({"id": f"small-{n}", "content": "text"})
+    until(lambda: sim.stats()["max_open"] == 200, 20, "as many calls as there are slots")
+
+
+def test_a_small_job_in_front_of_large_ones_does_not_hide_them(redis, sim, worker):
+    """The claim that brings it has no room for the next: there is more all the same."""
+    redis.push({"id": "first", "content": "text"})
+    push_large(redis, 3)
+    worker(HEADGATE_MEMORY_MAX="200m")
+    for name in ("first", "large-0", "large-1", "large-2"):
+        assert redis.wait_result(name, 20)["state"] == "succeeded"
+
+
+def test_a_bound_too_small_for_one_job_is_told_at_the_start(redis, sim):
+    cli = CommandLine(environment(redis.url, sim.url, HEADGATE_MEMORY_MAX="100m"))
+    done = cli("worker")
+    assert done.code == 2
+    assert "HEADGATE_MEMORY_MAX=100m: must be 0 or at least " in done.err
+    assert "HEADGATE_MAX_JOB_BYTES=8388608" in done.err
