@@ -132,8 +132,8 @@ a_size_is_a_number_of_bytes_or_of_a_larger_unit(void **state)
         const char *text;
         int64_t bytes;
     } rows[] = {{"0", 0},
-                {"167772160", INT64_C(160) << 20},
-                {"163840k", INT64_C(160) << 20},
+                {"209715200", INT64_C(200) << 20},
+                {"204800k", INT64_C(200) << 20},
                 {"200M", INT64_C(200) << 20},
                 {"1024g", INT64_C(1) << 40}};
 
@@ -166,7 +166,7 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
          "HEADGATE_MEMORY_MAX=m: must be bytes from 0 to 1099511627776, as a whole number or with "
          "k, m or g behind it"},
         {"HEADGATE_MEMORY_MAX", "159m",
-         "HEADGATE_MEMORY_MAX=159m: must be 0 or at least 160m for HEADGATE_MAX_JOB_BYTES=8388608 "
+         "HEADGATE_MEMORY_MAX=159m: must be 0 or at least 161m for HEADGATE_MAX_JOB_BYTES=8388608 "
          "and HEADGATE_MAX_RESPONSE_BYTES=8388608"},
         {"HEADGATE_CONCURRENCY", "0",
          "HEADGATE_CONCURRENCY=0: must be a whole number from 1 to 100000"},
