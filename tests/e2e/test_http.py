@@ -344,6 +344,37 @@ def test_only_json_bodies_are_taken(house, kind):
     assert_error(answer, 415)
 
 
+def test_head_is_get_without_the_body(house):
+    for path in ("/", "/healthz", "/model_stats", "/task_status/nobody"):
+        get, head = (http_call(house.worker.port, method, path) for method in ("GET", "HEAD"))
+        assert (head.status, head.body) == (get.status, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert int(head.headers["content-length"]) > 0
+    refused = http_call(house.worker.port, "HEAD", "/chat")
+    assert (refused.status, refused.headers["allow"]) == (405, "POST")
+    assert http_call(house.worker.port, "PUT", "/").headers["allow"] == "GET, HEAD"
+
+
+def test_a_job_over_the_limit_is_too_large(worker):
+    process = worker(HEADGATE_MAX_JOB_BYTES=2048)
+    assert_error(process.post("/analyze_section", {"content": "x" * 2048}), 413)
+    assert process.post("/analyze_section", {"content": "mark-small"}).status == 202
+
+
+@pytest.mark.parametrize("name", ["headgate:{analyze}:paused", "headgate:{m:x}:cooldown",
+                                  "headgate:"])
+def test_reply_to_is_no_key_of_ours(house, name):
+    answer = house.worker.post("/analyze_section", section("greedy", reply_to=name))
+    assert_error(answer, 400)
+    assert "reply_to" in answer.json()["error"]["message"]
+    assert house.cli("enqueue", "--field", "content=x", "--field", f"reply_to={name}").code == 2
+    job_id = f"pushed {name}"
+    house.redis.push({"id": job_id, "content": "mark-pushed", "reply_to": name})
+    assert house.redis.wait_result(job_id)["state"] == "succeeded"
+    assert not house.redis.client.exists(name)
+    assert "reply_to is left out" in house.worker.log()
+
+
 def test_a_charset_behind_the_type_is_fine(house):
     headers = {"Content-Type": "application/json; charset=utf-8"}
     body = json.dumps(section("charset"))

@@ -2,11 +2,12 @@
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from control import assert_error, request, section, send_raw, status_line, status_of
-from support import until
+from support import IS_SANITIZED, until
 
 
 # ---------------------------------------------------------------- who may
@@ -29,10 +30,11 @@ def test_with_a_token_nothing_is_told_without_it(redis, worker):
 
 @pytest.mark.parametrize("host", [
     "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:8080",
-    "localhost@evil.example", "",
+    "localhost@evil.example", "", "localhost", "localhost:1", "localhost:65535", "127.0.0.1:080",
+    "[::ffff:127.0.0.1]:{port}", "localhost.:{port}", "127.1:{port}", "localhost:{port}0",
 ])
 def test_a_foreign_host_is_refused(house, host):
-    answer = house.worker.get("/model_stats", headers={"Host": host})
+    answer = house.worker.get("/model_stats", headers={"Host": host.format(port=house.worker.port)})
     assert answer.status in (400, 403, 421)
 
 
@@ -44,9 +46,13 @@ def test_the_hosts_own_names_are_served(house, host):
 
 @pytest.mark.parametrize("headers", [
     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
-    {"Origin": "https://localhost.evil.example"},
+    {"Origin": "https://localhost.evil.example"}, {"Origin": "http://localhost:{port}.evil.example"},
+    {"Origin": "chrome-extension://127.0.0.1:{port}"}, {"Origin": "127.0.0.1:{port}"},
+    {"Origin": "http://127.0.0.1:1"}, {"Origin": "http://a@127.0.0.1:{port}"}, {"Origin": ""},
+    {"Origin": "http://127.0.0.1:{port}/"}, {"Origin": "x://http://127.0.0.1:{port}"},
 ])
 def test_a_browser_on_another_site_cannot_use_it(house, headers):
+    headers = {name: text.format(port=house.worker.port) for name, text in headers.items()}
     answer = house.worker.post("/analyze_section", section("cross"), headers=headers)
     assert answer.status in (400, 401, 403)
     assert house.worker.post("/reset_model_cooldowns", headers=headers).status == answer.status
@@ -93,6 +99,9 @@ ATTACKS = {
     "HTTP/9.9": request("GET /healthz HTTP/9.9", "Host: HOST"),
     "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64) + b"\r\n\r\n",
     "a Redis command": b"*1\r\n$8\r\nFLUSHALL\r\n\r\n\r\n",
+    "a request in the body of a GET": request(
+        "GET /healthz HTTP/1.1", "Host: evil.example", f"Content-Length: {len(HIDDEN)}", body=HIDDEN
+    ),
     "foreign absolute target": request(
         "GET http://evil.example/healthz HTTP/1.1", "Host: HOST"
     ),
@@ -152,13 +161,20 @@ def is_closed(connection):
 
 
 def test_many_idle_connections_do_not_shut_others_out(house):
+    before_kb = resident_kb(house.worker.pid)
     idle = [socket.create_connection(("127.0.0.1", house.worker.port)) for _ in range(400)]
     try:
+        if not IS_SANITIZED:
+            assert resident_kb(house.worker.pid) - before_kb < 400 * 16, "they cost memory"
         until(lambda: answers(house.worker), 5, "an answer beside 400 idle connections")
     finally:
         for connection in idle:
             connection.close()
     until(lambda: answers(house.worker), what="an answer afterwards")
+
+
+def resident_kb(pid):
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])
 
 
 def answers(process):

@@ -113,6 +113,8 @@ a_path_and_its_method_find_their_route(void **state)
     assert_non_null(route);
     assert_ptr_equal(route->handle, route_analyze);
     assert_non_null(route_find(control_routes, "GET", "/", &rest, &allowed));
+    assert_non_null(route_find(control_routes, "HEAD", "/", &rest, &allowed));
+    assert_null(route_find(control_routes, "HEAD", "/chat", &rest, &allowed));
     assert_true(route_find(control_routes, "GET", "/readyz", &rest, &allowed)->is_open);
     (void)state;
 }

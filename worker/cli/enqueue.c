@@ -6,6 +6,7 @@
 #include "worker/cli/result_wait.h"
 #include "worker/cli/verb.h"
 #include "worker/job/stamp.h"
+#include "worker/queue/keys.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -175,7 +176,10 @@ push_job(struct enqueue *e, const char *text, size_t len, struct error *err)
     struct push *push;
     struct job job;
     int rc = stamp_job(text, len, &stamp, &limits, &job, err);
+    const char *prefix = e->session.config.prefix;
 
+    if (rc == 0 && job.reply_to != NULL && queue_key_is_ours(prefix, job.reply_to))
+        rc = error_set(err, ERROR_INPUT, "reply_to must not begin with \"%s:\"", prefix);
     if (rc == 0) {
         push = xcalloc(1, sizeof(*push));
         push->enqueue = e;

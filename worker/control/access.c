@@ -42,9 +42,12 @@ host_is_ours(const struct access_rules *rules, const char *host)
 static bool
 origin_is_host(const char *origin, const char *host)
 {
-    const char *authority = strstr(origin, "://");
+    static const char *const schemes[] = {"http://", "https://"}; /* a proxy may speak TLS */
 
-    return authority != NULL && strcasecmp(authority + 3, host) == 0;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (strncasecmp(origin, schemes[i], strlen(schemes[i])) == 0)
+            return strcasecmp(origin + strlen(schemes[i]), host) == 0;
+    return false;
 }
 
 const char *

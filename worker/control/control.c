@@ -123,8 +123,9 @@ route_find(const struct route *routes, const char *method, const char *path, con
         if (here == NULL)
             continue;
         *rest = here;
-        if (strcmp(method, route->method) == 0)
-            return route;
+        if (strcmp(method, route->method) == 0 ||
+            (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0))
+            return route; /* the server leaves the body of an answer to HEAD out */
         *allowed = route->method;
     }
     return NULL;
@@ -141,7 +142,8 @@ answer_no_route(struct http_exchange *exchange, const char *allowed)
         answer_error(exchange, 404, "not_found", "there is no such page; GET / lists them");
         return;
     }
-    snprintf(header, sizeof(header), "Allow: %s", allowed);
+    snprintf(header, sizeof(header), "Allow: %s%s", allowed,
+             strcmp(allowed, "GET") == 0 ? ", HEAD" : "");
     snprintf(message, sizeof(message), "this page takes %s only", allowed);
     answer_error_with(exchange, 405, "method_not_allowed", message, header);
 }

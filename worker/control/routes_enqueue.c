@@ -6,6 +6,7 @@
 #include "worker/control/request.h"
 #include "worker/job/stamp.h"
 #include "worker/queue/desk_view.h"
+#include "worker/queue/keys.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -196,6 +197,8 @@ read_job(struct enqueue *e, const char *type, struct error *err)
 
     if (stamp_job(body, len, &stamp, &limits, &e->job, err) != 0)
         return -1;
+    if (e->job.reply_to != NULL && queue_key_is_ours(config->prefix, e->job.reply_to))
+        return error_set(err, ERROR_INPUT, "reply_to must not begin with \"%s:\"", config->prefix);
     if (strcmp(e->job.type->name, type) != 0)
         return error_set(err, ERROR_INPUT, "type is \"%s\", this route takes \"%s\" only",
                          e->job.type->name, type);
@@ -219,11 +222,17 @@ static void
 enqueue(struct control *control, struct http_exchange *exchange, const char *type)
 {
     int64_t wait_ms = wait_of(exchange);
+    size_t body_len = 0;
     struct enqueue *e;
     struct error err;
 
     if (wait_ms < 0) {
         answer_error(exchange, 400, "bad_request", "wait must be seconds, above 0 and up to 60");
+        return;
+    }
+    if (http_body(exchange, &body_len) != NULL &&
+        body_len > (size_t)control->options.config->max_job_bytes) {
+        answer_error(exchange, 413, "too_large", "the job is larger than HEADGATE_MAX_JOB_BYTES");
         return;
     }
     if (wait_ms > 0 && control->wait_count >= WAITS_MAX) {

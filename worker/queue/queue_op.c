@@ -305,25 +305,38 @@ settle_done(struct queue_op *op, const redisReply *reply)
     op->fn.settled(status, op->arg);
 }
 
+/* Where the result goes, too. Workers may write to keys that the producer may not: a list that
+ * stood at the name of our pause flag would stop the queue. */
+static const char *
+reply_to_of(const struct queue *queue, const struct settlement *settlement)
+{
+    if (settlement->reply_to == NULL || !queue_key_is_ours(queue->prefix, settlement->reply_to))
+        return settlement->reply_to;
+    log_warn("reply_to is left out: it names a key of ours",
+             LOG_STR("reply_to", settlement->reply_to), LOG_STR("queue", queue->name));
+    return NULL;
+}
+
 struct queue_op *
 queue_settle(struct queue *queue, uint64_t token, const struct settlement *settlement,
              queue_settled_fn *fn, void *arg)
 {
     static const enum queue_key keys[] = {KEY_INFLIGHT,  KEY_BEGUN,   KEY_OWNERS,
                                           KEY_CANCELLED, KEY_CRASHES, KEY_STATS};
+    const char *reply_to = reply_to_of(queue, settlement);
     bool is_dead = settlement->letter != NULL;
     struct queue_op *op =
         op_new(queue, is_dead ? SCRIPT_DEAD : SCRIPT_SETTLE, token, settle_done, arg);
 
     op->fn.settled = fn;
-    op_keys(op, keys, 6, 2 + is_dead + (settlement->reply_to != NULL));
+    op_keys(op, keys, 6, 2 + is_dead + (reply_to != NULL));
     op_key_of(op, "result", settlement->id);
     op_key_of(op, "reply", settlement->id);
     if (is_dead)
         op_text(op, queue->keys[KEY_DEAD]);
-    if (settlement->reply_to != NULL) {
+    if (reply_to != NULL) {
         op->reply_to_arg = op->arg_count;
-        op_text(op, settlement->reply_to);
+        op_text(op, reply_to);
     }
     op_text(op, queue->worker);
     if (token == 0)
