@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUDGET_JOB_COPIES    4
+#define BUDGET_JOB_COPIES    5
 #define BUDGET_ANSWER_COPIES 3
 /* What any job needs: its attempt, a call with its connection. */
 #define BUDGET_JOB_BYTES (128 * 1024)

@@ -9,6 +9,7 @@
 #include "worker/job/verdict.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,21 @@ tell_call(struct attempt *a, const struct call *call)
               LOG_INT("ms", call->duration_ms), LOG_STR("request_id", or_none(call->request_id)));
 }
 
+/* Items of a few bytes get all their fields: a result may be larger than its answer. */
+static int
+check_output_size(const struct attempt *a, struct error *err)
+{
+    size_t len = evbuffer_get_length(a->output);
+    int64_t max = a->context->config->max_response_bytes;
+
+    if ((int64_t)len <= max)
+        return 0;
+    return error_set(err, ERROR_TOO_LARGE,
+                     "the answer makes a result of %zu bytes, more than "
+                     "HEADGATE_MAX_RESPONSE_BYTES=%" PRId64,
+                     len, max);
+}
+
 /* The answer as the job's type wants it; one that is not is a failed call. */
 static void
 read_output(struct attempt *a, struct call *call)
@@ -106,8 +122,10 @@ read_output(struct attempt *a, struct call *call)
     size_t len = evbuffer_get_length(a->text);
 
     if (feedback_print(&a->job, (const char *)evbuffer_pullup(a->text, -1), len, &context,
-                       a->output, &error) == 0)
+                       a->output, &error) == 0 &&
+        check_output_size(a, &error) == 0)
         return;
+    evbuffer_drain(a->output, evbuffer_get_length(a->output));
     call->outcome = OUTCOME_BAD_OUTPUT;
     snprintf(call->error, sizeof(call->error), "bad_output");
     snprintf(call->message, sizeof(call->message), "%s", error.message);

@@ -6,6 +6,9 @@
 #include "worker/attempt_metrics.h"
 #include "worker/job/verdict.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
+
 void
 attempt_release_slot(struct attempt *a)
 {
@@ -88,6 +91,36 @@ put_letter(const struct attempt *a, struct evbuffer *out)
         out);
 }
 
+/* Redis does not take the end in its size. A result that would have been a success fails; then
+ * what the producer sent, metadata and payload, is left out too. */
+static void
+shrink_end(struct attempt *a)
+{
+    bool is_first = a->shrinks++ == 0;
+
+    if (is_first && a->ending.state == STATE_SUCCEEDED) {
+        error_set(&a->trouble, ERROR_TOO_LARGE,
+                  "the result of %" PRId64 " bytes is more than Redis takes (proto-max-bulk-len)",
+                  a->told_bytes);
+        a->ending = (struct ending){
+            .state = STATE_FAILED, .kind = "bad_output", .message = a->trouble.message};
+    } else {
+        char *said = a->ending.message == NULL ? NULL : xstrdup(a->ending.message);
+
+        error_set(&a->trouble, ERROR_TOO_LARGE,
+                  "%.120s%smetadata and the job's %zu bytes are left out here: with them this is "
+                  "more than Redis takes (proto-max-bulk-len)",
+                  said == NULL ? "" : said, said == NULL ? "" : "; ", a->job.payload_len);
+        free(said);
+        a->ending.message = a->ending.kind == NULL ? NULL : a->trouble.message;
+        job_forget_payload(&a->job);
+    }
+    log_error("the end of a job is more than Redis takes: a smaller one is written",
+              LOG_STR("job", a->job.id), LOG_STR("queue", queue_name(a->queue)),
+              LOG_INT("bytes", a->told_bytes), LOG_STR("error", a->trouble.message));
+    attempt_enter(a, ATTEMPT_SETTLING);
+}
+
 static void
 on_settled(enum settle_status status, void *arg)
 {
@@ -99,6 +132,10 @@ on_settled(enum settle_status status, void *arg)
         a->job.enqueued_at > 0 ? (double)a->started_wall_ms / 1000.0 - a->job.enqueued_at : -1;
 
     a->op.step = NULL;
+    if (status == SETTLE_TOO_LARGE) {
+        shrink_end(a);
+        return;
+    }
     if (status == SETTLE_OK) {
         attempt_metrics_job(a->context->metrics, queue, state, (double)duration_ms / 1000.0,
                             waited_s);
@@ -124,10 +161,13 @@ forget_work(struct attempt *a, const struct evbuffer *document, const struct evb
 
     if (letter != NULL)
         told += evbuffer_get_length(letter);
-    job_forget_payload(&a->job);
+    a->told_bytes = (int64_t)told;
+    if (told < QUEUE_ARGUMENT_TAKEN) /* else it may have to be told once more, smaller */
+        job_forget_payload(&a->job);
     provider_request_release(&a->request);
     evbuffer_drain(a->output, evbuffer_get_length(a->output));
-    attempt_charge(a, BUDGET_ANSWER_COPIES * (int64_t)told + BUDGET_JOB_BYTES);
+    attempt_charge(a, BUDGET_ANSWER_COPIES * a->told_bytes + (int64_t)a->job.payload_len +
+                          BUDGET_JOB_BYTES);
 }
 
 void

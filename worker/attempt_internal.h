@@ -34,7 +34,8 @@ struct attempt {
     bool is_cancelled;
     bool is_timed_out;
     bool slot_is_free;
-    int64_t charged; /* to the budget */
+    int64_t charged;    /* to the budget */
+    int64_t told_bytes; /* of its end, as Redis was last told */
 
     struct model *own_models;   /* the job's own; owned; NULL: the configured ones */
     const struct model *models; /* [0] is the primary; borrowed or own_models */
@@ -48,6 +49,8 @@ struct attempt {
     struct evbuffer *text;   /* the model's answer */
     struct evbuffer *output; /* the `result` object */
     struct ending ending;
+    struct error trouble; /* why an end had to be told in a smaller form */
+    int shrinks;          /* how often; see shrink_end */
     struct delay delay;
     struct error bad_job;
 

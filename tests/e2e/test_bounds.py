@@ -95,3 +95,60 @@ def test_a_bound_too_small_for_one_job_is_told_at_the_start(redis, sim):
     assert done.code == 2
     assert "HEADGATE_MEMORY_MAX=100m: must be 0 or at least " in done.err
     assert "HEADGATE_MAX_JOB_BYTES=8388608" in done.err
+
+
+# ---- more than Redis takes ----
+
+SMALL_BULKS = ("--proto-max-bulk-len", "1mb")
+
+
+@pytest.fixture
+def narrow(servers):
+    """A Redis that takes no argument above 1 MiB, and hangs up on whoever sends one."""
+    return servers.redis(arguments=SMALL_BULKS)
+
+
+def test_a_result_larger_than_redis_takes_is_a_clear_failure(narrow, sim, worker):
+    sim.config(default={"reply": {"text": "y" * (2 * MIB)}})
+    worker(redis_url=narrow.url)
+    payload = narrow.push({"id": "long", "type": "chat", "query": "mark-long"})
+    result = narrow.wait_result("long")
+    assert (result["state"], result["error"]["kind"]) == ("failed", "bad_output")
+    assert re.search(r"the result of 2\d{6} bytes is more than Redis takes", result["error"]["message"])
+    assert narrow.wait_dead_letter(payload)["kind"] == "bad_output"
+    assert len(sim.calls("mark-long")) == 1
+    sim.config(default={"reply": {"text": "short"}})
+    narrow.push({"id": "short", "type": "chat", "query": "?"})
+    assert narrow.wait_result("short")["state"] == "succeeded"
+
+
+def test_a_dead_letter_larger_than_redis_takes_is_written_without_the_job(narrow, worker):
+    worker(redis_url=narrow.url)
+    narrow.push({"id": "bad", "content": "x" * (1_000_000), "max_tokens": "many"})
+    result = narrow.wait_result("bad")
+    assert (result["state"], result["error"]["kind"]) == ("failed", "bad_job")
+    (letter,) = narrow.dead()
+    assert (letter["id"], letter["kind"], letter["payload_base64"]) == ("bad", "bad_job", "")
+    assert "more than Redis takes" in letter["message"]
+
+
+def test_metadata_as_large_as_redis_takes_stops_no_job(narrow, sim, worker):
+    """The result that repeats them is larger, and so is the running one."""
+    worker(redis_url=narrow.url)
+    job = {"id": "m", "content": "mark-m", "track_started": True, "metadata": {"m": ""}}
+    job["metadata"]["m"] = "x" * (MIB - len(json.dumps(job)))
+    narrow.push(job)
+    result = narrow.wait_result("m")
+    assert (result["state"], result["metadata"]) == ("failed", {})
+    assert len(sim.calls("mark-m")) == 1
+
+
+def test_an_answer_that_would_become_a_larger_result_is_bad_output(redis, sim, worker):
+    """Items of a few bytes get all their fields."""
+    items = ",".join(f'{{"confidence":1,"description":"{n}"}}' for n in range(400))
+    sim.config(default={"reply": {"text": f'{{"feedback_items":[{items}]}}'}})
+    worker(HEADGATE_MAX_RESPONSE_BYTES="20k", HEADGATE_MAX_ATTEMPTS=1)
+    redis.push({"id": "many", "content": "text"})
+    result = redis.wait_result("many")
+    assert (result["state"], result["error"]["kind"]) == ("failed", "bad_output")
+    assert "more than HEADGATE_MAX_RESPONSE_BYTES" in result["error"]["message"]

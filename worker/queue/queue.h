@@ -87,6 +87,8 @@ void queue_pop(struct queue *const *queues, int count, struct redis *connection,
 enum begin_status { BEGIN_RUN, BEGIN_CANCELLED, BEGIN_DROPPED, BEGIN_LOST };
 /* now_ms: Redis' clock. BEGIN_DROPPED: the id has its result or runs elsewhere; the claim is over.
  * BEGIN_LOST: the claim is another worker's by now. */
+/* Redis' least limit for one argument (proto-max-bulk-len): what is smaller is always taken. */
+#define QUEUE_ARGUMENT_TAKEN (1024 * 1024)
 typedef void queue_begin_fn(enum begin_status status, int64_t now_ms, void *arg);
 /* `running`: the document to leave as result meanwhile; NULL: none. Drained. */
 struct queue_op *queue_begin(struct queue *queue, const struct claim *claim, const char *id,
@@ -94,8 +96,10 @@ struct queue_op *queue_begin(struct queue *queue, const struct claim *claim, con
 
 enum settle_status {
     SETTLE_OK,
-    SETTLE_LATE, /* the id had its final result: ours was dropped */
-    SETTLE_LOST, /* the claim was another worker's: nothing was written */
+    SETTLE_LATE,      /* the id had its final result: ours was dropped */
+    SETTLE_LOST,      /* the claim was another worker's: nothing was written */
+    SETTLE_TOO_LARGE, /* Redis takes no argument of that size, now or later: nothing was written,
+                       * the claim is still ours, and a smaller end is to be told */
 };
 typedef void queue_settled_fn(enum settle_status status, void *arg);
 struct settlement {

@@ -20,6 +20,9 @@
 /* A step is logged that Redis has not taken this often; one step of a queue at a time. */
 #define LOG_AFTER         20
 #define COMPLAIN_EVERY_MS 10000
+/* Redis hangs up on an argument that is too large, and its words may be lost with the connection:
+ * so often in a row is no accident any more. */
+#define HANG_UPS_MAX 20
 
 typedef void op_done_fn(struct queue_op *op, const redisReply *reply);
 
@@ -36,7 +39,9 @@ struct queue_op {
     struct op_arg args[OP_ARGS_MAX];
     int arg_count;
     int reply_to_arg; /* index of the one key that a producer chose; 0: none */
+    int running_arg;  /* index of the running result, which may be left out; 0: none */
     int tries;
+    int hang_ups;            /* in a row */
     struct redis_call *call; /* one of these two is set */
     struct event *repeat;
     op_done_fn *done;
@@ -126,6 +131,7 @@ queue_op_cancel(struct queue_op *op)
 }
 
 static void op_send(struct queue_op *op);
+static void settle_done(struct queue_op *op, const redisReply *reply);
 
 static void
 on_repeat(evutil_socket_t fd, short what, void *arg)
@@ -187,6 +193,40 @@ drop_reply_to(struct queue_op *op, const struct error *error)
     op->args[0] = (struct op_arg){keys, strlen(keys)};
 }
 
+static size_t
+largest_arg(const struct queue_op *op)
+{
+    size_t largest = 0;
+
+    for (int i = 0; i < op->arg_count; i++)
+        largest = op->args[i].len > largest ? op->args[i].len : largest;
+    return largest;
+}
+
+/* Larger than proto-max-bulk-len, or than a command can be: that will not change by itself. */
+static bool
+is_too_large(struct queue_op *op, const struct error *error)
+{
+    op->hang_ups = error->kind == ERROR_LOST ? op->hang_ups + 1 : 0;
+    if (largest_arg(op) < QUEUE_ARGUMENT_TAKEN)
+        return false;
+    return error->kind == ERROR_TOO_LARGE || op->hang_ups >= HANG_UPS_MAX ||
+           strstr(error->message, "invalid bulk length") != NULL ||
+           strstr(error->message, "invalid multibulk length") != NULL;
+}
+
+static void
+drop_running(struct queue_op *op)
+{
+    struct op_arg *dropped = &op->args[op->running_arg];
+
+    log_warn("the running result is left out: it is larger than Redis takes",
+             LOG_STR("queue", op->queue->name), LOG_INT("bytes", (int64_t)dropped->len));
+    free(dropped->bytes);
+    *dropped = (struct op_arg){xstrdup(""), 0};
+    op->running_arg = 0;
+}
+
 static void
 on_op_reply(const redisReply *reply, const struct error *error, void *arg)
 {
@@ -195,6 +235,15 @@ on_op_reply(const redisReply *reply, const struct error *error, void *arg)
     op->call = NULL;
     STOP_POINT(op->script->name, "answered");
     if (error != NULL) {
+        bool too_large = is_too_large(op, error);
+
+        if (too_large && op->done == settle_done) {
+            op->fn.settled(SETTLE_TOO_LARGE, op->arg);
+            op_free(op);
+            return;
+        }
+        if (too_large && op->running_arg > 0)
+            drop_running(op);
         if (is_about_a_key(error) && op->reply_to_arg > 0)
             drop_reply_to(op, error);
         op_repeat_later(op, error);
@@ -282,6 +331,7 @@ queue_begin(struct queue *queue, const struct claim *claim, const char *id,
     op_text(op, id);
     op_history(op, &claim->history, id);
     op_running_prefix(op, id);
+    op->running_arg = op->arg_count;
     op_buffer(op, running);
     op_int(op, queue->result_ttl_ms);
     op_send(op);
