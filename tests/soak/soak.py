@@ -159,6 +159,7 @@ def main():
             grown = judge(watch(worker, load))
         finally:
             load.end()
+        redis.client.connection_pool.disconnect()  # killed with the others, perhaps
         until(lambda: redis.client.llen("analyze") == 0, 60, "an empty queue")
         worker.end()
     finally:
