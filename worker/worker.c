@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/systemd.h"
 #include "worker/exit_code.h"
 
 #include <signal.h>
@@ -331,6 +332,25 @@ open_control(struct worker *w, struct error *err)
 }
 
 static void
+on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    systemd_tell("WATCHDOG=1");
+}
+
+static void
+open_watchdog(struct worker *w)
+{
+    struct timeval every = clock_timeval(systemd_watchdog_ms());
+
+    w->watchdog = event_new(w->base, -1, EV_PERSIST, on_watchdog, w);
+    if (systemd_watchdog_ms() > 0)
+        event_add(w->watchdog, &every);
+}
+
+static void
 open_signals(struct worker *w)
 {
     for (int i = 0; i < WORKER_SIGNALS; i++) {
@@ -339,6 +359,7 @@ open_signals(struct worker *w)
     }
     w->drain_end = evtimer_new(w->base, worker_on_drain_end, w);
     w->gate_timer = evtimer_new(w->base, worker_on_gate_timer, w);
+    open_watchdog(w);
 }
 
 /* It ends anyway: a late SIGTERM must not make that look like a failure. */
@@ -376,6 +397,7 @@ close_rooms(struct worker *w)
         event_free(w->signals[i]);
     event_free(w->drain_end);
     event_free(w->gate_timer);
+    event_free(w->watchdog);
     event_base_free(w->base);
 }
 
@@ -404,6 +426,7 @@ worker_run(const struct config *config)
         w->exit_code = EXIT_USAGE;
     } else {
         log_start(w);
+        systemd_tell("READY=1");
         memory_forget_startup();
         event_base_dispatch(w->base);
         log_info("worker stops", LOG_STR("worker", w->id));

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/systemd.h"
 
 #include <stdlib.h>
 
@@ -89,6 +90,7 @@ worker_drain(struct worker *w)
     log_info("draining: no new jobs", LOG_INT("running", HASH_COUNT(w->attempts)),
              LOG_INT("limit_ms", w->config->drain_ms));
     w->phase = PHASE_DRAINING;
+    systemd_tell("STOPPING=1");
     intake_set_quiet(w->intake, true);
     event_add(w->drain_end, &limit);
     worker_leave_when_done(w);

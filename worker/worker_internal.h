@@ -44,6 +44,7 @@ struct worker {
     struct event *signals[WORKER_SIGNALS];
     struct event *drain_end;
     struct event *gate_timer;
+    struct event *watchdog; /* tells systemd that the loop turns */
     struct model_list models;
     struct bedrock *bedrock;
     struct provider provider;

@@ -4,6 +4,7 @@
 #include "common/http/http_answer.h"
 #include "common/http/http_fault.h"
 #include "common/http/http_multi.h"
+#include "common/http/http_peer.h"
 #include "common/memory.h"
 
 #include <event2/event_struct.h>
@@ -42,6 +43,7 @@ struct http_call {
     size_t header_bytes;
     struct curl_slist header_nodes[HTTP_HEADERS_MAX + 1]; /* point into header_text */
     char curl_message[CURL_ERROR_SIZE];
+    char refused_peer[96]; /* where its name led, and we did not go */
     struct http_call *prev, *next;
 };
 
@@ -124,7 +126,10 @@ on_done(CURL *easy, CURLcode result)
     }
     if (result == CURLE_OK) /* libcurl takes a head that is cut off for an answer */
         result = CURLE_PARTIAL_FILE;
-    if (call->answer.failure != ERROR_NONE)
+    if (result == CURLE_COULDNT_CONNECT && call->refused_peer[0] != '\0')
+        error_set(&error, ERROR_UNREACHABLE, "its name leads to the %s: not followed",
+                  call->refused_peer);
+    else if (call->answer.failure != ERROR_NONE)
         http_fault_answer(easy, call->answer.failure, &call->limits, &error);
     else
         http_fault_of(easy, result, call->curl_message, &call->limits, &error);
@@ -186,6 +191,15 @@ on_header(char *line, size_t size, size_t count, void *arg)
     return http_answer_add_header(&call->answer, line, size * count) ? size * count : 0;
 }
 
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_call *call = arg;
+
+    (void)purpose;
+    return http_peer_open(call->easy, address, call->refused_peer, sizeof(call->refused_peer));
+}
+
 /* --- how a call starts --- */
 
 static void
@@ -200,6 +214,8 @@ set_lasting_options(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     /* Some of these are libcurl's defaults: said here, they stay. */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -390,6 +406,7 @@ http_send(struct http_client *client, const struct http_request *request, http_d
     call->start_error.kind = ERROR_NONE;
     call->last_byte_ms = 0;
     call->curl_message[0] = '\0';
+    call->refused_peer[0] = '\0';
     call->started_ms = clock_mono_ms();
     call->response = (struct http_response){.sent_wall_ms = clock_wall_ms()};
     DL_APPEND(client->open, call);

@@ -1,15 +1,18 @@
 """What an attacker finds who got hold of the binary or of a place beside the process."""
 
+import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from headgate import BINARY, SECRET_KEY
-from support import IS_SANITIZED, ROOT
+from support import IS_SANITIZED, ROOT, until
 
 release_only = pytest.mark.skipif(IS_SANITIZED, reason="sanitizers need what hardening forbids")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
@@ -73,6 +76,68 @@ def test_nobody_else_looks_into_the_process_and_it_leaves_no_core(worker):
     finally:
         child.kill()
         child.communicate()
+
+
+def test_nothing_of_the_environment_stands_in_proc(redis, worker):
+    process = worker(HEADGATE_HTTP_TOKEN="open-sesame", https_proxy="http://me:hidden@proxy:1")
+    block = Path(f"/proc/{process.pid}/environ").read_bytes()
+    assert not block.strip(b"\0"), "all that was there has moved"
+    redis.push({"id": "moved", "content": "mark-moved"})
+    assert redis.wait_result("moved")["state"] == "succeeded"
+
+
+def test_no_secret_is_shown_anywhere(redis, worker, cli):
+    secrets = {"HEADGATE_HTTP_TOKEN": "open-sesame-1",
+               "https_proxy": "http://me:proxy-secret-1@proxy:1"}
+    redis.client.execute_command("ACL", "SETUSER", "gate", "on", ">redis-secret-1", "~*", "&*",
+                                 "+@all")
+    url = f"redis://gate:redis-secret-1@127.0.0.1:{redis.port}/0"
+    process = worker(wait_ready=False, redis_url=url, HEADGATE_LOG_LEVEL="debug", **secrets)
+    redis.push({"id": "told", "content": "mark-told"})
+    redis.wait_result("told")
+    process.child.send_signal(signal.SIGUSR1)
+    process.wait_for_log("state")
+    env = {**secrets, "REDIS_URL": url, "AWS_SESSION_TOKEN": "session-secret-1"}
+    shown = [process.log(), json.dumps(redis.result("told")), *[
+        done.out + done.err for done in (
+            cli("config", **env), cli("config", "--json", **env),
+            cli("doctor", "--no-calls", **env), cli("stats", **env),
+            cli("config", **env, HEADGATE_CONCURRENCY="none"))]]
+    for secret in [SECRET_KEY, "redis-secret-1", "proxy-secret-1", "open-sesame-1",
+                   "session-secret-1"]:
+        assert not [text for text in shown if secret in text], secret
+
+
+# ---------------------------------------------------------------- systemd
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """The socket that systemd would listen on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(20)
+        yield listener
+
+
+def test_systemd_is_told_of_start_life_and_stop(worker, manager):
+    process = worker(NOTIFY_SOCKET=manager.getsockname(), WATCHDOG_USEC="200000")
+    assert manager.recv(64) == b"READY=1"
+    assert [manager.recv(64) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+    process.term()
+    until(lambda: manager.recv(64) == b"STOPPING=1", what="STOPPING=1")
+    assert process.wait() == 0
+
+
+def test_an_abstract_socket_and_another_process_watchdog(worker):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0headgate-test-{os.getpid()}")
+        listener.settimeout(20)
+        name = "@" + listener.getsockname()[1:].decode()
+        process = worker(NOTIFY_SOCKET=name, WATCHDOG_USEC="20000", WATCHDOG_PID="1")
+        assert listener.recv(64) == b"READY=1"
+        process.term()
+        assert listener.recv(64) == b"STOPPING=1", "and no WATCHDOG=1 between"
 
 
 def test_no_secret_is_in_the_arguments(worker):
