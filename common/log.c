@@ -87,16 +87,6 @@ is_bare(const char *text)
     return *text != '\0' && text[strspn(text, marks)] == '\0';
 }
 
-/* Control characters beyond ASCII (U+0080 to U+009F) steer terminals too. */
-static bool
-is_control(const char *at, size_t len)
-{
-    unsigned char first = (unsigned char)at[0];
-
-    return first < 0x20 || first == 0x7f ||
-           (len == 2 && first == 0xc2 && (unsigned char)at[1] < 0xa0);
-}
-
 /* Takes one character, or one bad byte, off *at and writes it as it stands in a quoted
  * logfmt value. */
 static size_t
@@ -105,7 +95,7 @@ escape_char(const char **at, const char *end, char *out, size_t out_size)
     const char *from = *at;
     size_t len = utf8_char(from, (size_t)(end - from));
 
-    if (len == 0 || is_control(from, len)) {
+    if (len == 0 || utf8_steers(from, len)) {
         *at += 1;
         return (size_t)snprintf(out, out_size, *from == '\n' ? "\\n" : "\\x%02x",
                                 (unsigned char)*from);
@@ -117,17 +107,17 @@ escape_char(const char **at, const char *end, char *out, size_t out_size)
     return len + (*from == '"' || *from == '\\');
 }
 
-/* The same for JSON, which itself would let DEL and the control characters beyond ASCII stand. */
+/* The same for JSON, which itself would let DEL and what steers beyond ASCII stand. */
 static size_t
 escape_json(const char **at, const char *end, char out[JSON_ESCAPED_MAX + 1])
 {
     const char *from = *at;
     size_t len = utf8_char(from, (size_t)(end - from));
 
-    if (len == 0 || (unsigned char)*from < 0x7f || !is_control(from, len))
+    if (len == 0 || (unsigned char)*from < 0x7f || !utf8_steers(from, len))
         return json_escape_char(at, end, out);
     *at += len;
-    return (size_t)snprintf(out, JSON_ESCAPED_MAX + 1, "\\u%04x", (unsigned char)from[len - 1]);
+    return (size_t)snprintf(out, JSON_ESCAPED_MAX + 1, "\\u%04x", (unsigned)utf8_decode(from, len));
 }
 
 /* A quoted value, cut at FIELD_MAX bytes or where the line is full. */

@@ -70,12 +70,25 @@ is_cut(const char *text, size_t len)
     return utf8_char((const char *)whole, sizeof(whole)) > len;
 }
 
-static bool
-is_control(const char *text, size_t len)
+uint32_t
+utf8_decode(const char *text, size_t len)
 {
+    static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
     const unsigned char *bytes = (const unsigned char *)text;
+    uint32_t code_point = bytes[0] & masks[len];
 
-    return bytes[0] < 0x20 || bytes[0] == 0x7f || (len == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0);
+    for (size_t i = 1; i < len; i++)
+        code_point = code_point << 6 | (bytes[i] & 0x3f);
+    return code_point;
+}
+
+bool
+utf8_steers(const char *text, size_t len)
+{
+    uint32_t c = utf8_decode(text, len);
+
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069);
 }
 
 void
@@ -90,7 +103,7 @@ utf8_clean(char *text)
             *at = '\0';
             return;
         }
-        if (len == 0 || is_control(at, len))
+        if (len == 0 || utf8_steers(at, len))
             memset(at, '?', len = len == 0 ? 1 : len);
     }
 }

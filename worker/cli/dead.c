@@ -153,22 +153,47 @@ list_line(struct dead *dead, const struct letter *letter)
         seconds = (time_t)at;
         strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
     }
-    evbuffer_add_printf(line, "%s  %s  %s  %s  %s", date, dead->queue,
-                        letter->id != NULL ? letter->id : "-", kind != NULL ? kind : "-",
-                        message != NULL ? message : "");
-    print_text((char *)evbuffer_pullup(line, -1), evbuffer_get_length(line));
-    evbuffer_free(line);
+    evbuffer_add_printf(line, "%s  %s  ", date, dead->queue);
+    put_words(line, letter->id != NULL ? letter->id : "-");
+    evbuffer_add(line, "  ", 2);
+    put_words(line, kind != NULL ? kind : "-");
+    evbuffer_add(line, "  ", 2);
+    put_words(line, message != NULL ? message : "");
+    print_line(line);
     free(kind);
     free(message);
+}
+
+/* Somebody else wrote it. */
+static void
+print_unreadable(const struct dead *dead, const struct letter *letter)
+{
+    struct evbuffer *line = xevbuffer();
+    unsigned char piece[48];
+    char base64[65];
+
+    evbuffer_add_printf(line, "{\"id\":null,\"queue\":");
+    json_put_string(line, dead->queue, strlen(dead->queue));
+    evbuffer_add_printf(line, ",\"kind\":\"unreadable\",\"message\":\"this letter is no JSON "
+                              "object; payload_base64 is all of it\",\"payload_base64\":\"");
+    for (size_t at = 0; at < letter->len; at += sizeof(piece)) {
+        size_t left = letter->len - at, len = left < sizeof(piece) ? left : sizeof(piece);
+
+        memcpy(piece, letter->text + at, len);
+        EVP_EncodeBlock((unsigned char *)base64, piece, (int)len);
+        evbuffer_add(line, base64, strlen(base64));
+    }
+    evbuffer_add_printf(line, "\"}");
+    print_line(line);
 }
 
 static void
 list_letter(struct dead *dead, const struct letter *letter)
 {
-    if (dead->json)
-        printf("%.*s\n", (int)letter->len, letter->text);
-    else
+    if (!dead->json)
         list_line(dead, letter);
+    else if (letter->root.type != JSON_OBJECT || !print_json(letter->text, letter->len))
+        print_unreadable(dead, letter);
 }
 
 static void
@@ -220,6 +245,15 @@ drop_letter(struct dead *dead, const struct letter *letter)
     return session_wait(&dead->session, &call);
 }
 
+static void
+say_unreadable(const struct letter *letter)
+{
+    char *id = harmless_text(letter->id != NULL ? letter->id : "a letter without id");
+
+    fprintf(stderr, "headgate: %s: its payload can't be read; it stays where it is\n", id);
+    free(id);
+}
+
 static int
 retry_letter(struct dead *dead, const struct letter *letter)
 {
@@ -228,8 +262,7 @@ retry_letter(struct dead *dead, const struct letter *letter)
     char *payload = payload_of(letter, &len);
 
     if (payload == NULL) {
-        fprintf(stderr, "headgate: %s: its payload can't be read; it stays where it is\n",
-                letter->id != NULL ? letter->id : "a letter without id");
+        say_unreadable(letter);
         return EXIT_OK;
     }
     desk_dead_retry(dead->session.desk, dead->queue, letter->text, letter->len,
@@ -317,13 +350,17 @@ find_action(const char *name)
 static int
 report(const struct dead *dead, const struct action *action)
 {
+    char *id;
+
     if (action->act != NULL && dead->json)
         printf("{\"success\":true,\"count\":%lld}\n", (long long)dead->done);
     else if (action->act != NULL)
         printf("%s: %lld\n", action->done, (long long)dead->done);
     if (dead->id == NULL || dead->matches > 0)
         return EXIT_OK;
-    fprintf(stderr, "headgate: no dead letter has the id %s\n", dead->id);
+    id = harmless_text(dead->id);
+    fprintf(stderr, "headgate: no dead letter has the id %s\n", id);
+    free(id);
     return EXIT_FAILED;
 }
 

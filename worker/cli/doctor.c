@@ -1,6 +1,7 @@
 #include "worker/cli/doctor.h"
 
 #include "common/memory.h"
+#include "common/utf8.h"
 #include "worker/cli/verb.h"
 
 #include <stdarg.h>
@@ -42,6 +43,7 @@ doctor_tell(struct doctor *doctor, enum check_status status, const char *check, 
     va_start(args, found_format);
     vsnprintf(found, sizeof(found), found_format, args);
     va_end(args);
+    utf8_clean(found); /* providers and Redis speak in it */
     doctor->counts[status]++;
     if (doctor->json) {
         put_json(doctor, names[status], check, found, advice, line);

@@ -18,7 +18,10 @@ print_tree(struct json_slice value)
     cJSON *tree = json_tree(value);
     char *text = tree != NULL ? cJSON_Print(tree) : NULL;
 
-    puts(text != NULL ? text : "can't show it; try --json");
+    if (text != NULL)
+        print_text(text, strlen(text));
+    else
+        puts("can't show it; try --json");
     cJSON_free(text);
     cJSON_Delete(tree);
 }
@@ -40,10 +43,14 @@ static void
 print_success(struct json_slice document)
 {
     char *model = json_string(json_get(document, "model"), NULL);
+    struct evbuffer *line = xevbuffer();
     int64_t attempt = 0;
 
     json_int(json_get(document, "attempt"), 0, INT64_MAX, &attempt);
-    printf("succeeded by %s, attempt %lld\n", model != NULL ? model : "?", (long long)attempt);
+    evbuffer_add_printf(line, "succeeded by ");
+    put_words(line, model != NULL ? model : "?");
+    evbuffer_add_printf(line, ", attempt %lld", (long long)attempt);
+    print_line(line);
     print_output(json_get(document, "result"));
     free(model);
 }
@@ -53,15 +60,25 @@ print_failure(const struct found_job *found, struct json_slice error)
 {
     char *kind = json_string(json_get(error, "kind"), NULL);
     char *message = json_string(json_get(error, "message"), NULL);
+    struct evbuffer *line = xevbuffer();
 
     /* An expired or cancelled one has its state as its kind. */
-    if (kind == NULL || strcmp(kind, result_state_name(found->state)) == 0)
-        printf("%s", result_state_name(found->state));
-    else
-        printf("%s: %s", result_state_name(found->state), kind);
-    printf(": %s\n", message != NULL ? message : "its result does not say why");
+    evbuffer_add_printf(line, "%s: ", result_state_name(found->state));
+    if (kind != NULL && strcmp(kind, result_state_name(found->state)) != 0) {
+        put_words(line, kind);
+        evbuffer_add_printf(line, ": ");
+    }
+    put_words(line, message != NULL ? message : "its result does not say why");
+    print_line(line);
     free(kind);
     free(message);
+}
+
+static void
+print_document(const struct found_job *found)
+{
+    if (!print_json(found->document, found->document_len))
+        puts("null"); /* somebody else wrote it */
 }
 
 static int
@@ -70,7 +87,7 @@ show_final(const struct found_job *found, bool json)
     struct job_view view = job_view_of(found->document, found->document_len);
 
     if (json)
-        printf("%.*s\n", (int)found->document_len, found->document);
+        print_document(found);
     else if (view.state == STATE_SUCCEEDED)
         print_success(view.root);
     else

@@ -72,7 +72,14 @@ int flags_read(const struct verb *verb, int argc, char **argv, const struct flag
 /* Prints a buffer (taken) on stdout; print_line adds a newline. */
 void print_buffer(struct evbuffer *text);
 void print_line(struct evbuffer *line);
-/* A line of text from outside: what a model or a producer wrote may not steer the terminal. */
+/* Text from outside may not steer the terminal nor forge a line: what could becomes '?'.
+ * print_text keeps line ends and tabs and adds a line end; put_words is for a part of a line. */
 void print_text(const char *text, size_t len);
+void put_words(struct evbuffer *out, const char *text);
+/* The same as a new string (free), for stderr. */
+char *harmless_text(const char *text);
+/* JSON from outside, on one line; what could steer is escaped. False: it is none, nothing is
+ * printed. */
+bool print_json(const char *text, size_t len);
 
 #endif
