@@ -3,6 +3,7 @@
 #include "common/budget.h"
 #include "common/config_value.h"
 #include "common/memory.h"
+#include "common/redis/redis_slot.h"
 #include "common/redis/redis_tls.h"
 #include "common/utf8.h"
 
@@ -233,6 +234,24 @@ check_memory(struct config *config, struct error *err)
     return refuse(config, "HEADGATE_MEMORY_MAX", CONFIG_PLAIN, why.message, err);
 }
 
+/* One pop waits for all queues then: Redis takes it only within one slot. */
+static int
+check_pop_of_all(struct config *config, struct error *err)
+{
+    const struct config_queue *queues = config->queues;
+    int slot = redis_slot(queues[0].name, strlen(queues[0].name));
+
+    if (config->redis.topology != REDIS_CLUSTER || config->delivery != DELIVERY_AT_MOST_ONCE)
+        return 0;
+    for (int i = 1; i < config->queue_count; i++)
+        if (redis_slot(queues[i].name, strlen(queues[i].name)) != slot)
+            return refuse(config, "HEADGATE_QUEUES", CONFIG_PLAIN,
+                          "with at-most-once delivery on a cluster all queues must share a slot: "
+                          "{tag}first,{tag}second",
+                          err);
+    return 0;
+}
+
 /* What one setting means for another. */
 static int
 check_together(struct config *config, struct error *err)
@@ -241,7 +260,7 @@ check_together(struct config *config, struct error *err)
 
     if (config->models == NULL && load_bedrock_models(config, err) != 0)
         return -1;
-    if (check_redis_tls(config, err) != 0)
+    if (check_redis_tls(config, err) != 0 || check_pop_of_all(config, err) != 0)
         return -1;
     if (check_memory(config, err) != 0)
         return -1;

@@ -211,9 +211,8 @@ config_read_redis(const struct config_setting *setting, const char *text, void *
     (void)setting;
     if (redis_url_parse(text, url, err) != 0)
         return -1;
-    if (url->topology != REDIS_SINGLE)
-        return error_set(err, ERROR_CONFIG,
-                         "Sentinel and Cluster are not available in this version");
+    if (url->topology == REDIS_SENTINEL)
+        return error_set(err, ERROR_CONFIG, "Sentinel is not available in this version");
     return 0;
 }
 

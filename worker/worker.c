@@ -31,7 +31,7 @@ room(void *arg)
     int free_slots = w->slots - w->slots_busy;
     int unsettled_room = 2 * w->slots - (int)HASH_COUNT(w->attempts);
 
-    if (w->phase != PHASE_WORKING || w->is_quiet || !redis_route_is_ready(w->route))
+    if (w->phase != PHASE_WORKING || w->is_quiet || !worker_meets_redis(w))
         return 0;
     return gate_room(&w->gate, free_slots < unsettled_room ? free_slots : unsettled_room,
                      w->slots_busy, clock_mono_ms());
@@ -58,7 +58,10 @@ beat_of(const struct worker *w, const struct queue *queue)
 static bool
 may_claim(struct queue *queue, void *arg)
 {
-    return beat_is_alive(beat_of(arg, queue));
+    const struct worker *w = arg;
+
+    return beat_is_alive(beat_of(w, queue)) &&
+           redis_route_serves(w->route, queue_name(queue), NULL);
 }
 
 static void
@@ -214,8 +217,7 @@ open_redis(struct worker *w)
     char *name = xasprintf("headgate:%s", w->id);
 
     w->route = redis_route_new(w->base, &w->config->redis, name, worker_on_redis_state, w);
-    w->notices = redis_route_dedicated(w->route, w->config->queues[0].name, "notices", NULL,
-                                       worker_on_notice, w);
+    w->notices = redis_route_dedicated(w->route, NULL, "notices", NULL, worker_on_notice, w);
     free(name);
 }
 

@@ -95,6 +95,8 @@ void worker_on_notice(const char *channel, const char *message, size_t len, void
 void worker_on_redis_state(bool is_ready, const struct error *why, void *arg);
 
 /* worker_state.c */
+/* Does Redis answer for one of its queues, at least? */
+bool worker_meets_redis(const struct worker *w);
 bool worker_is_ready(char *why, size_t why_size, void *arg);
 void worker_set_gauges(struct metrics *metrics, void *arg);
 void worker_dump_state(const struct worker *w);

@@ -27,18 +27,39 @@ add_kept_answers(const struct worker *w, char *why, size_t why_size)
                  kept.answers);
 }
 
+/* The first queue whose server does not answer; NULL: all do. */
+static const char *
+queue_away(const struct worker *w, const struct error **why)
+{
+    for (int i = 0; i < w->config->queue_count; i++)
+        if (!redis_route_serves(w->route, w->config->queues[i].name, why))
+            return w->config->queues[i].name;
+    return NULL;
+}
+
+bool
+worker_meets_redis(const struct worker *w)
+{
+    for (int i = 0; i < w->config->queue_count; i++)
+        if (redis_route_serves(w->route, w->config->queues[i].name, NULL))
+            return true;
+    return false;
+}
+
 bool
 worker_is_ready(char *why, size_t why_size, void *arg)
 {
     const struct worker *w = arg;
+    const struct error *error;
+    const char *away;
 
     why[0] = '\0';
     if (w->phase != PHASE_WORKING)
         snprintf(why, why_size, "draining");
     else if (w->is_quiet)
         snprintf(why, why_size, "quiet: told by SIGTSTP to take no new jobs");
-    else if (!redis_route_is_ready(w->route))
-        snprintf(why, why_size, "Redis is away: %s", redis_route_last_error(w->route)->message);
+    else if ((away = queue_away(w, &error)) != NULL)
+        snprintf(why, why_size, "Redis is away for queue %s: %s", away, error->message);
     else if (!gate_is_open(&w->gate))
         snprintf(why, why_size, "%s", w->gate.reason);
     else if (intake_trouble(w->intake)[0] != '\0')
@@ -72,6 +93,7 @@ worker_set_gauges(struct metrics *metrics, void *arg)
 {
     const struct worker *w = arg;
     struct queue_kept kept = kept_answers(w);
+    const struct error *error;
     char why[512];
 
     set_gauge(metrics, "headgate_slots_busy", "Jobs whose calls are under way.", w->slots_busy);
@@ -82,7 +104,7 @@ worker_set_gauges(struct metrics *metrics, void *arg)
     set_gauge(metrics, "headgate_ready", "1 when this worker can claim jobs.",
               worker_is_ready(why, sizeof(why), arg) ? 1 : 0);
     set_gauge(metrics, "headgate_redis_up", "1 when Redis answers.",
-              redis_route_is_ready(w->route) ? 1 : 0);
+              queue_away(w, &error) == NULL ? 1 : 0);
     set_gauge(metrics, "headgate_provider_up", "0 while no call can succeed for any job.",
               gate_is_open(&w->gate) ? 1 : 0);
     set_gauge(metrics, "headgate_answers_kept",

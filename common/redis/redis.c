@@ -49,6 +49,8 @@ go_down(struct redis *redis, const struct error *why, int64_t wait_ms)
     redis->state = REDIS_DOWN;
     redis_link_close(redis->link);
     redis_calls_fail_open(&redis->calls, why, clock_mono_ms());
+    if (!redis->is_holding)
+        redis_calls_fail_held(&redis->calls, why);
     redis_ring_in(redis->wake_timer, wait_ms);
     redis_ring_in(redis->tell_timer, 0);
 }
@@ -56,7 +58,9 @@ go_down(struct redis *redis, const struct error *why, int64_t wait_ms)
 void
 redis_give_up(struct redis *redis, const struct error *why)
 {
-    go_down(redis, why, backoff_ms(redis));
+    int64_t wait_ms = backoff_ms(redis);
+
+    go_down(redis, why, redis_follow_miss(redis) ? RETRY_LEAST_MS : wait_ms);
 }
 
 /* Redis repeats the arguments of a command that it does not know, and AUTH has a password. */
@@ -79,6 +83,7 @@ redis_become_ready(struct redis *redis)
     redis->ready_since_ms = clock_mono_ms();
     redis->last_error = (struct error){0};
     redis_ring_in(redis->tell_timer, 0);
+    redis_follow_arrive(redis);
 }
 
 /* Keeps the timer from ringing late. It may ring early, when the call it was set for has
@@ -111,8 +116,8 @@ on_deadline_timer(evutil_socket_t fd, short what, void *arg)
     redis_give_up(redis, &why);
 }
 
-static void
-enqueue(struct redis *redis, struct redis_call *call)
+void
+redis_enqueue(struct redis *redis, struct redis_call *call)
 {
     redis_calls_push(&redis->calls, call);
     watch_deadlines(redis);
@@ -125,7 +130,7 @@ write_command(struct redis *redis, struct redis_call *call, const struct redis_a
     if (redis_command_format(&call->command, call->script, args, err) != 0 ||
         redis_command_put(&call->command, redis_link_output(redis->link), err) != 0)
         return -1;
-    if (call->script == NULL)
+    if (call->script == NULL && !redis_follows(redis))
         redis_command_release(&call->command);
     return 0;
 }
@@ -144,7 +149,7 @@ redis_say(struct redis *redis, int64_t timeout_ms, redis_reply_fn *fn, const cha
     call = redis_call_new(fn, redis, timeout_ms);
     call->is_ours = true;
     if (write_command(redis, call, &args, &why) == 0) {
-        enqueue(redis, call);
+        redis_enqueue(redis, call);
     } else {
         redis_call_drop(call);
         redis_give_up(redis, &why);
@@ -165,6 +170,22 @@ check_sendable(struct redis *redis, struct error *err)
     return 0;
 }
 
+static int
+send_or_hold(struct redis *redis, struct redis_call *call, const struct redis_args *args,
+             struct error *err)
+{
+    if (redis->is_holding && redis->state != REDIS_READY && !redis->is_listener) {
+        if (redis_command_format(&call->command, call->script, args, err) != 0)
+            return -1;
+        redis_calls_hold(&redis->calls, call);
+        return 0;
+    }
+    if (check_sendable(redis, err) != 0 || write_command(redis, call, args, err) != 0)
+        return -1;
+    redis_enqueue(redis, call);
+    return 0;
+}
+
 static struct redis_call *
 start_call(struct redis *redis, const struct redis_script *script, const struct redis_args *args,
            struct redis_call *call)
@@ -172,9 +193,7 @@ start_call(struct redis *redis, const struct redis_script *script, const struct 
     struct error why;
 
     call->script = script;
-    if (check_sendable(redis, &why) == 0 && write_command(redis, call, args, &why) == 0) {
-        enqueue(redis, call);
-    } else {
+    if (send_or_hold(redis, call, args, &why) != 0) {
         redis_calls_fail(&redis->calls, call, &why);
         redis_ring_in(redis->tell_timer, 0);
     }
@@ -209,11 +228,20 @@ send_again_as_eval(struct redis *redis, struct redis_call *call)
     int failed =
         redis_command_put_eval(&call->command, call->script, redis_link_output(redis->link), &why);
 
-    redis_command_release(&call->command);
-    call->script = NULL;
-    enqueue(redis, call);
+    call->is_eval = true;
+    if (!redis_follows(redis))
+        redis_command_release(&call->command);
+    redis_enqueue(redis, call);
     if (failed)
         redis_give_up(redis, &why);
+}
+
+/* Another node may be the one that takes our commands by now. */
+static bool
+is_about_the_node(const struct redis *redis, const char *text)
+{
+    return redis_error_is(text, "READONLY") ||
+           (redis_follows(redis) && redis_error_is(text, "CLUSTERDOWN"));
 }
 
 static void
@@ -221,13 +249,17 @@ answer_with_error(struct redis *redis, struct redis_call *call, const char *text
 {
     struct error error;
 
-    if (call->script != NULL && redis_error_is(text, "NOSCRIPT")) {
+    if (redis_follow_redirect(redis, call, text))
+        return;
+    if (call->script != NULL && !call->is_eval && redis_error_is(text, "NOSCRIPT")) {
         send_again_as_eval(redis, call);
         return;
     }
     redis_error_read(text, &error);
-    if (redis_error_is(text, "READONLY"))
+    if (is_about_the_node(redis, text))
         redis_give_up(redis, &error);
+    else
+        redis_follow_leave(redis);
     redis_call_finish(call, NULL, &error);
 }
 
@@ -240,6 +272,13 @@ hang_up_on_unasked(struct redis *redis, const redisReply *reply)
     if (reply->type == REDIS_REPLY_ERROR)
         redis_error_read(reply->str, &why);
     redis_give_up(redis, &why);
+}
+
+static void
+finish_with_reply(struct redis *redis, struct redis_call *call, const redisReply *reply)
+{
+    redis_follow_leave(redis);
+    redis_call_finish(call, reply, NULL);
 }
 
 /* What it calls last may free the room. */
@@ -257,7 +296,7 @@ on_link_reply(const redisReply *reply, void *arg)
     else if (reply->type == REDIS_REPLY_ERROR)
         answer_with_error(redis, call, reply->str);
     else
-        redis_call_finish(call, reply, NULL);
+        finish_with_reply(redis, call, reply);
 }
 
 static void
@@ -282,12 +321,14 @@ on_wake_timer(evutil_socket_t fd, short what, void *arg)
     switch (redis->state) {
     case REDIS_DOWN:
         redis->state = REDIS_OPENING;
+        redis_follow_locate(redis);
         redis_link_open(redis->link);
         break;
     case REDIS_LOGIN: redis_login_probe(redis); break;
     case REDIS_READY: redis_listener_ping(redis); break;
-    case REDIS_OPENING: break;     /* the link has timers of its own */
-    case REDIS_SUBSCRIBING: break; /* so have the calls */
+    case REDIS_OPENING: break; /* the link has timers of its own */
+    case REDIS_SUBSCRIBING:    /* so have the calls */
+    case REDIS_LEAVING: break;
     }
 }
 
@@ -330,6 +371,7 @@ set_defaults(struct redis *redis)
     struct redis_options *options = &redis->options;
 
     options->url = &redis->url;
+    options->key = redis->key;
     options->client_name = redis->client_name;
     if (options->connect_timeout_ms <= 0)
         options->connect_timeout_ms = CONNECT_TIMEOUT_MS;
@@ -348,6 +390,9 @@ redis_new(const struct redis_options *options)
     redis->url = *options->url;
     if (options->client_name != NULL)
         redis->client_name = xstrdup(options->client_name);
+    redis->key = options->key != NULL ? xstrdup(options->key) : NULL;
+    redis->slot = redis->key != NULL ? redis_slot(redis->key, strlen(redis->key)) : REDIS_ANY_SLOT;
+    redis->is_holding = redis_follows(redis);
     set_defaults(redis);
     error_set(&redis->last_error, ERROR_UNREACHABLE, "not connected yet");
     redis->told_error = redis->last_error;
@@ -382,6 +427,7 @@ redis_free(struct redis *redis)
     event_free(redis->deadline_timer);
     event_free(redis->tell_timer);
     free(redis->client_name);
+    free(redis->key);
     OPENSSL_cleanse(&redis->url, sizeof(redis->url));
     free(redis);
 }
@@ -393,6 +439,7 @@ redis_reconnect(struct redis *redis)
 
     if (redis_is_ready(redis))
         error_set(&why, ERROR_LOST, "the connection was dropped on purpose");
+    redis->is_holding = false;
     go_down(redis, &why, 0);
 }
 
@@ -400,6 +447,14 @@ bool
 redis_is_ready(const struct redis *redis)
 {
     return redis->state == REDIS_READY;
+}
+
+bool
+redis_is_idle(const struct redis *redis)
+{
+    const struct redis_calls *calls = &redis->calls;
+
+    return calls->open == NULL && calls->held == NULL && calls->failed == NULL;
 }
 
 const struct error *

@@ -13,11 +13,17 @@
  * ERROR_UNREACHABLE: nothing was sent. A call whose connection dies fails with
  * ERROR_LOST: Redis may have run it. Callbacks may call every function here, redis_free
  * of this very room included. The process ignores SIGPIPE.
+ *
+ * With Redis Cluster a connection follows the slot of one key wherever it lives: it is ready when
+ * that slot's node takes commands on it. A command that is told MOVED was not run: it, and what is
+ * called meanwhile, goes to the new node as soon as that is ready. Calls made before the first
+ * connect has ended wait for it.
  */
 #ifndef COMMON_REDIS_H
 #define COMMON_REDIS_H
 
 #include "common/error.h"
+#include "common/redis/redis_cluster.h"
 #include "common/redis/redis_url.h"
 
 #include <event2/event.h>
@@ -64,15 +70,17 @@ typedef void redis_state_fn(bool is_ready, const struct error *why, void *arg);
 typedef void redis_push_fn(const char *channel, const char *message, size_t len, void *arg);
 
 struct redis_options {
-    struct event_base *base;     /* borrowed for the life of the room */
-    const struct redis_url *url; /* copied */
-    const char *client_name;     /* CLIENT SETNAME, copied; "headgate-cmd:host:123:9f2c" */
-    int64_t connect_timeout_ms;  /* for the name, each address, each step of the login; 0: 2000 */
-    int64_t call_timeout_ms;     /* deadline of a call that names none; 0: 5000 */
-    int64_t ping_every_ms;       /* of a listener; 0: 5000 */
-    redis_state_fn *on_state;    /* may be NULL; runs on every change */
-    redis_push_fn *on_push;      /* may be NULL */
-    void *arg;                   /* for both */
+    struct event_base *base;       /* borrowed for the life of the room */
+    const struct redis_url *url;   /* copied */
+    const char *client_name;       /* CLIENT SETNAME, copied; "headgate-cmd:host:123:9f2c" */
+    int64_t connect_timeout_ms;    /* for the name, each address, each step of the login; 0: 2000 */
+    int64_t call_timeout_ms;       /* deadline of a call that names none; 0: 5000 */
+    int64_t ping_every_ms;         /* of a listener; 0: 5000 */
+    struct redis_cluster *cluster; /* borrowed; NULL: no cluster, the server is the URL's */
+    const char *key; /* whose slot it follows, copied; NULL: any node will do. Only with cluster */
+    redis_state_fn *on_state; /* may be NULL; runs on every change */
+    redis_push_fn *on_push;   /* may be NULL */
+    void *arg;                /* for both */
 };
 
 /* Starts to connect. Host names are resolved off the loop. */
@@ -81,6 +89,8 @@ struct redis *redis_new(const struct redis_options *options);
 void redis_free(struct redis *redis);
 
 bool redis_is_ready(const struct redis *redis);
+/* No call waits for anything. */
+bool redis_is_idle(const struct redis *redis);
 /* Why it is not ready. Never NULL; kind ERROR_NONE when it is. */
 const struct error *redis_last_error(const struct redis *redis);
 

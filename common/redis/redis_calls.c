@@ -28,6 +28,7 @@ void
 redis_calls_release(struct redis_calls *calls)
 {
     free_list(calls->open);
+    free_list(calls->held);
     free_list(calls->failed);
     *calls = (struct redis_calls){0};
 }
@@ -87,6 +88,33 @@ redis_calls_fail(struct redis_calls *calls, struct redis_call *call, const struc
     *call->failure = *why;
     DL_APPEND(calls->failed, call);
     calls->failed_count++;
+}
+
+void
+redis_calls_hold(struct redis_calls *calls, struct redis_call *call)
+{
+    DL_APPEND(calls->held, call);
+}
+
+struct redis_call *
+redis_calls_pop_held(struct redis_calls *calls)
+{
+    struct redis_call *call = calls->held;
+
+    if (call != NULL)
+        DL_DELETE(calls->held, call);
+    return call;
+}
+
+void
+redis_calls_fail_held(struct redis_calls *calls, const struct error *why)
+{
+    struct redis_call *call;
+    struct error error;
+
+    error_set(&error, ERROR_UNREACHABLE, "Redis is not ready: %s", why->message);
+    while ((call = redis_calls_pop_held(calls)) != NULL)
+        redis_calls_fail(calls, call, &error);
 }
 
 void

@@ -27,13 +27,15 @@ struct redis_call {
     void *arg;
     int64_t deadline_ms;
     int64_t timeout_ms;                /* for the error's text */
-    const struct redis_script *script; /* borrowed; NULL: no EVALSHA, or not any more */
-    struct redis_command command;      /* kept while an EVALSHA may have to be repeated */
+    const struct redis_script *script; /* borrowed; NULL: no EVALSHA */
+    bool is_eval;                      /* the script was sent as EVAL */
+    int moves;                         /* how often it was told MOVED */
+    struct redis_command command;      /* kept while it may have to be repeated */
     struct error *failure;             /* owned; set when it is in failed */
 };
 
 struct redis_calls {
-    struct redis_call *open, *due, *failed;
+    struct redis_call *open, *due, *held, *failed;
     int failed_count; /* not told yet */
 };
 
@@ -51,6 +53,12 @@ int64_t redis_calls_due_ms(const struct redis_calls *calls);
 
 /* It can't be sent. The call is taken. */
 void redis_calls_fail(struct redis_calls *calls, struct redis_call *call, const struct error *why);
+/* It waits for a connection. The call is taken. */
+void redis_calls_hold(struct redis_calls *calls, struct redis_call *call);
+/* The one that waits longest: the caller owns it now. NULL: none. */
+struct redis_call *redis_calls_pop_held(struct redis_calls *calls);
+/* There is no connection to be had: those that wait fail with ERROR_UNREACHABLE. */
+void redis_calls_fail_held(struct redis_calls *calls, const struct error *why);
 /* The connection is gone: calls past their deadline fail with ERROR_TIMEOUT, the others with
  * ERROR_LOST. */
 void redis_calls_fail_open(struct redis_calls *calls, const struct error *why, int64_t now_ms);

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ struct redis_link {
     struct redis_link_options options;
     char name[256];              /* the URL without its password, for errors */
     struct redis_lookup *lookup; /* outlives a close: one thread a link, however slow the names */
+    char looked_up[256];         /* whose address that looks for, and the port */
+    int looked_up_port;
     int64_t lookup_until_ms;
     struct event *lookup_timer;
     struct redis_addresses addresses;
@@ -319,6 +322,20 @@ redis_link_new(const struct redis_link_options *options)
     return link;
 }
 
+/* In a cluster the next connect may be to another node. */
+static void
+forget_other_lookup(struct redis_link *link)
+{
+    const struct redis_url *url = link->options.url;
+
+    if (strcmp(link->looked_up, url->host) != 0 || link->looked_up_port != url->port) {
+        redis_lookup_abandon(link->lookup);
+        link->lookup = NULL;
+    }
+    snprintf(link->looked_up, sizeof(link->looked_up), "%s", url->host);
+    link->looked_up_port = url->port;
+}
+
 void
 redis_link_open(struct redis_link *link)
 {
@@ -331,6 +348,7 @@ redis_link_open(struct redis_link *link)
             return;
         }
     }
+    forget_other_lookup(link);
     if (redis_resolve_now(link->options.url, &link->addresses)) {
         connect_next(link);
         return;

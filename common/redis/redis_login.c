@@ -25,7 +25,8 @@ on_select(const redisReply *reply, const struct error *error, void *arg)
 bool
 redis_is_answer(const struct error *error)
 {
-    return error == NULL || redis_error_is(error->message, "NOPERM");
+    return error == NULL || redis_error_is(error->message, "NOPERM") ||
+           redis_error_is(error->message, "ASK");
 }
 
 static void
@@ -38,7 +39,7 @@ on_probe(const redisReply *reply, const struct error *error, void *arg)
         redis_listener_start(redis);
     } else if (redis_is_answer(error)) {
         redis_become_ready(redis);
-    } else if (error->kind == ERROR_TRANSIENT) {
+    } else if (error->kind == ERROR_TRANSIENT && !redis_follows(redis)) {
         redis->last_error = *error;
         redis_ring_in(redis->wake_timer, PROBE_AGAIN_MS);
         redis_ring_in(redis->tell_timer, 0);
@@ -50,8 +51,11 @@ on_probe(const redisReply *reply, const struct error *error, void *arg)
 void
 redis_login_probe(struct redis *redis)
 {
+    /* A node that does not own the slot answers PING all the same. */
     redis_say(redis, redis->options.connect_timeout_ms, on_probe,
-              (const char *const[]){"PING", NULL});
+              redis->key != NULL && redis_follows(redis)
+                  ? (const char *const[]){"EXISTS", redis->key, NULL}
+                  : (const char *const[]){"PING", NULL});
 }
 
 static void
@@ -86,6 +90,7 @@ redis_login_start(struct redis *redis)
     redis->state = REDIS_LOGIN;
     authenticate(redis);
     select_db(redis);
+    redis_follow_learn(redis);
     redis_login_probe(redis);
     if (redis->client_name != NULL)
         redis_say(redis, redis->options.connect_timeout_ms, NULL,

@@ -4,6 +4,7 @@
  *     redis.c           the connection's life, its calls, what the owner is told
  *     redis_login.c     from connected to ready
  *     redis_listener.c  SUBSCRIBE, messages, pings
+ *     redis_follow.c    a slot of a cluster: where it lives, calls that wait for it to be there
  *
  * Below them, each a room of its own: redis_link (bytes), redis_calls (who waits for which
  * answer), redis_command and redis_reply (the words), redis_resolve (names).
@@ -21,6 +22,7 @@ enum redis_state {
     REDIS_LOGIN,       /* AUTH, SELECT; the wake timer asks again whether Redis is loading */
     REDIS_SUBSCRIBING, /* logged in; the channels are being asked for */
     REDIS_READY,       /* the wake timer pings, for a listener */
+    REDIS_LEAVING,     /* the slot lives elsewhere: when the open calls are answered we go there */
 };
 
 struct redis_channel {
@@ -45,6 +47,12 @@ struct redis {
     int failures; /* in a row: the exponent of the backoff */
     int64_t ready_since_ms;
     bool is_listener;
+    char *key;       /* owned; whose slot we follow; NULL: none */
+    int slot;        /* of key; REDIS_ANY_SLOT */
+    bool is_holding; /* while not ready, calls wait instead of failing */
+    bool is_sent_on; /* by a redirect: its node is tried next, whatever failed before */
+    int misses;      /* connects in a row that have failed */
+    int hops;        /* redirects in a row without becoming ready */
     struct redis_channel *channels;
     bool *is_freed; /* set by a free inside on_state or a failed call's callback */
 };
@@ -65,8 +73,27 @@ void redis_become_ready(struct redis *redis);
 void redis_login_start(struct redis *redis);
 /* Asks whether Redis answers normally by now. */
 void redis_login_probe(struct redis *redis);
-/* A user who may not PING is not in our way: it was an answer. */
+/* A user who may not ask, or a key that is not here yet or any more, is not in our way: it was an
+ * answer. */
 bool redis_is_answer(const struct error *error);
+
+/* Are we in a cluster? */
+bool redis_follows(const struct redis *redis);
+/* Sets the URL to the node that is tried next. Without a cluster all of these do nothing. */
+void redis_follow_locate(struct redis *redis);
+/* A part of the login: the map of the slots. */
+void redis_follow_learn(struct redis *redis);
+/* A connect has failed, or a connection was lost. True: calls go on waiting for the next. */
+bool redis_follow_miss(struct redis *redis);
+/* Ready: what waits is sent. */
+void redis_follow_arrive(struct redis *redis);
+/* Takes a call that was told MOVED. False: it was told something else, or too often. */
+bool redis_follow_redirect(struct redis *redis, struct redis_call *call, const char *text);
+/* Goes where the slot lives, when it is time for it. */
+void redis_follow_leave(struct redis *redis);
+
+/* Waits for its answer, or its deadline. The call is taken. */
+void redis_enqueue(struct redis *redis, struct redis_call *call);
 
 /* The last step of a listener's login. */
 void redis_listener_start(struct redis *redis);

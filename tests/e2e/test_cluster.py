@@ -1,36 +1,112 @@
-"""Redis Cluster, from outside: two real nodes, of which the second owns every slot."""
+"""Redis Cluster, from outside: real nodes, each with its part of the slots."""
+
+import json
+import subprocess
 
 import pytest
+import redis as redis_client
 
 from headgate import CommandLine, environment
+from services import FINAL_STATES
 from support import free_port, until
 
+SLOTS = 16384
+# One queue on each of three shards: their slots are 11429, 5320 and 8903.
+QUEUES = ("analyze", "bulk", "slow")
 
-def start_node(servers):
+
+def start_node(servers, **options):
+    """Its bus may take any port here, so that no two free ports must be 10000 apart."""
     bus = free_port()
     server = servers.redis(arguments=("--cluster-enabled", "yes", "--cluster-port", str(bus),
-                                      "--cluster-node-timeout", "1500"))
+                                      "--cluster-node-timeout", "1500"), **options)
     server.bus = bus
     return server
 
 
+def info(node):
+    return node.client.execute_command("CLUSTER INFO")
+
+
+class Cluster:
+    """Masters that share the slots evenly, and a replica of each if asked."""
+
+    def __init__(self, servers, masters, replicas=False):
+        self.masters = [start_node(servers) for _ in range(masters)]
+        self.replicas = [start_node(servers) for _ in range(masters if replicas else 0)]
+        self.nodes = self.masters + self.replicas
+        for i, master in enumerate(self.masters):
+            master.first, master.last = i * SLOTS // masters, (i + 1) * SLOTS // masters - 1
+            master.client.execute_command("CLUSTER ADDSLOTSRANGE", master.first, master.last)
+        for epoch, node in enumerate(self.nodes, 1):
+            node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
+            node.id = node.client.execute_command("CLUSTER MYID").decode()
+        for node in self.nodes[1:]:
+            self.nodes[0].client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, node.bus)
+        until(self.is_settled, 30, "a cluster")
+        for master, replica in zip(self.masters, self.replicas):
+            replica.client.execute_command("CLUSTER REPLICATE", master.id)
+        until(lambda: all(r.client.info("replication").get("master_link_status") == "up"
+                          for r in self.replicas), 30, "replicas")
+        until(self.is_settled, 30, "a cluster")
+
+    def is_settled(self):
+        return all(info(node)["cluster_state"] == "ok"
+                   and info(node)["cluster_known_nodes"] == str(len(self.nodes))
+                   and info(node)["cluster_slots_assigned"] == str(SLOTS) for node in self.nodes)
+
+    @property
+    def url(self):
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def client(self):
+        living = next(node for node in self.nodes if node.is_alive())
+        return redis_client.RedisCluster(host="127.0.0.1", port=living.port)
+
+    def owner(self, key):
+        slot = self.masters[0].client.execute_command("CLUSTER KEYSLOT", key)
+        return next(m for m in self.masters if m.first <= slot <= m.last)
+
+    def push(self, job, queue="analyze"):
+        self.client().rpush(queue, json.dumps(job))
+
+    def result(self, job_id, queue="analyze"):
+        try:
+            text = self.client().get(f"headgate:{{{queue}}}:result:{job_id}")
+        except redis_client.exceptions.RedisError:
+            return None  # the cluster is between two masters
+        return json.loads(text) if text else None
+
+    def wait_result(self, job_id, queue="analyze", timeout=15):
+        def final():
+            result = self.result(job_id, queue)
+            return result if result and result["state"] in FINAL_STATES else None
+
+        return until(final, timeout, f"the result of {job_id}")
+
+
+def job(job_id, **fields):
+    return {"id": job_id, "section_name": "a", "content": "b", **fields}
+
+
 @pytest.fixture
-def nodes(servers):
+def cluster(servers):
+    return Cluster(servers, masters=3)
+
+
+@pytest.fixture
+def other_and_owner(servers):
+    """Two nodes, of which the second owns every slot."""
     other, owner = start_node(servers), start_node(servers)
-    owner.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+    owner.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, SLOTS - 1)
     other.client.execute_command("CLUSTER MEET", "127.0.0.1", owner.port, owner.bus)
-
-    def is_settled():
-        states = [node.client.execute_command("CLUSTER INFO") for node in (other, owner)]
-        return all(state["cluster_state"] == "ok" and state["cluster_slots_assigned"] == "16384"
-                   for state in states)
-
-    until(is_settled, what="a cluster of two nodes")
+    until(lambda: all(info(node)["cluster_state"] == "ok" for node in (other, owner)),
+          what="a cluster of two nodes")
     return other, owner
 
 
-def test_a_plain_url_of_a_cluster_node_fails_with_what_it_should_be(nodes, sim):
-    other, owner = nodes
+def test_a_plain_url_of_a_cluster_node_fails_with_what_it_should_be(other_and_owner, sim):
+    other, owner = other_and_owner
     cli = CommandLine(environment(other.url, sim.url))
     refused = cli("enqueue", "--field", "section_name=a", "--field", "content=b")
     assert refused.code == 1
@@ -38,8 +114,138 @@ def test_a_plain_url_of_a_cluster_node_fails_with_what_it_should_be(nodes, sim):
     assert owner.client.llen("analyze") == 0
 
 
-def test_a_worker_that_meets_a_cluster_by_a_plain_url_is_red_and_says_why(nodes, servers, sim):
-    other, _ = nodes
+def test_a_worker_that_meets_a_cluster_by_a_plain_url_is_red_and_says_why(other_and_owner, servers,
+                                                                         sim):
+    other, _ = other_and_owner
     worker = servers.worker(other.url, sim.url, wait_ready=False)
     worker.wait_for_log("redis+cluster://")
     assert worker.readiness() == 503
+
+
+def test_queues_on_three_shards_are_worked_off(cluster, servers, sim):
+    assert len({cluster.owner(queue).port for queue in QUEUES}) == 3
+    worker = servers.worker(cluster.url, sim.url, HEADGATE_QUEUES=",".join(QUEUES))
+    for queue in QUEUES:
+        for i in range(5):
+            cluster.push(job(f"{queue}-{i}"), queue)
+    for queue in QUEUES:
+        for i in range(5):
+            assert cluster.wait_result(f"{queue}-{i}", queue)["state"] == "succeeded"
+        assert cluster.owner(queue).client.exists(f"headgate:{{{queue}}}:result:{queue}-0")
+    assert "Redis is away" not in worker.log()
+
+
+def test_one_node_of_the_url_is_enough(cluster, servers, sim):
+    for node in cluster.masters:
+        cli = CommandLine(environment(f"redis+cluster://127.0.0.1:{node.port}", sim.url))
+        done = cli("enqueue", "--field", "section_name=a", "--field", "content=b")
+        assert done.code == 0, done.err
+    assert cluster.client().llen("analyze") == 3
+
+
+def test_a_node_of_the_url_that_is_dead_is_passed_over(cluster, sim):
+    url = cluster.url.replace("//", "//127.0.0.1:9,")
+    done = CommandLine(environment(url, sim.url))("enqueue", "--field", "section_name=a",
+                                                  "--field", "content=b")
+    assert done.code == 0, done.err
+
+
+def test_a_reply_to_on_another_shard_gets_its_copy(cluster, servers, sim):
+    servers.worker(cluster.url, sim.url)
+    here, there = "{analyze}:replies", next(
+        name for name in ("a", "b", "c", "d") if cluster.owner(name) != cluster.owner("analyze"))
+    for reply_to in (here, there):
+        cluster.push(job(f"for-{reply_to}", reply_to=reply_to))
+        document = json.loads(cluster.client().blpop([reply_to], 10)[1])
+        assert document["id"] == f"for-{reply_to}" and document["state"] == "succeeded"
+    assert cluster.client().llen(here) == cluster.client().llen(there) == 0
+
+
+def test_a_reply_to_on_another_shard_that_is_no_list_costs_only_the_copy(cluster, servers, sim):
+    there = next(name for name in ("a", "b", "c", "d")
+                 if cluster.owner(name) != cluster.owner("analyze"))
+    cluster.client().set(there, "no list")
+    worker = servers.worker(cluster.url, sim.url)
+    cluster.push(job("1", reply_to=there))
+    assert cluster.wait_result("1")["state"] == "succeeded"
+    worker.wait_for_log("reply_to is left out")
+
+
+def test_every_verb_works_on_a_cluster(cluster, servers, sim):
+    worker = servers.worker(cluster.url, sim.url, HEADGATE_QUEUES=",".join(QUEUES))
+    cli = CommandLine(worker.env)
+    done = cli("enqueue", "--queue", "bulk", "--field", "section_name=a", "--field", "content=b",
+               "--wait")
+    assert done.code == 0, done.err
+    cluster.client().rpush("slow", "no job")
+    until(lambda: "bad_job" in cli("dead", "list", "--queue", "slow", "--json").out,
+          what="a dead letter")
+    for verb in (("stats",), ("pause", "bulk"), ("resume", "bulk"), ("reset-cooldowns",),
+                 ("dead", "drop", "--all", "--queue", "slow"), ("cancel", "nothing")):
+        ended = cli(*verb)
+        assert ended.code in (0, 1) and "MOVED" not in ended.out + ended.err, ended.err
+    looked = cli("doctor")
+    assert "MOVED" not in looked.out + looked.err
+
+
+def test_a_slot_that_has_moved_away_is_followed_and_nothing_is_lost(cluster, servers, sim):
+    """MOVED: the worker is idle, its pop blocked, when the slot gets a new owner."""
+    servers.worker(cluster.url, sim.url)
+    cluster.push(job("before"))
+    cluster.wait_result("before")
+    owner = cluster.owner("analyze")
+    target = next(node for node in cluster.masters if node is not owner)
+    subprocess.run(
+        ["redis-cli", "--cluster", "reshard", f"127.0.0.1:{owner.port}", "--cluster-from", owner.id,
+         "--cluster-to", target.id, "--cluster-slots", str(owner.last - owner.first + 1),
+         "--cluster-yes"], check=True, capture_output=True, timeout=120)
+    assert target.client.exists("headgate:{analyze}:result:before")
+    cluster.push(job("after"))
+    assert cluster.wait_result("after")["state"] == "succeeded"
+
+
+def test_another_master_takes_over_and_nothing_is_lost(servers, sim):
+    cluster = Cluster(servers, masters=3, replicas=True)
+    sim.config(latency_ms=20)
+    worker = servers.worker(cluster.url, sim.url, HEADGATE_QUEUES=",".join(QUEUES))
+    client, pushed = cluster.client(), []
+    for i in range(60):
+        for queue in QUEUES:
+            client.rpush(queue, json.dumps(job(f"{i}")))
+            pushed.append((queue, f"{i}"))
+    victim = cluster.owner("analyze")
+    assert client.wait is not None
+    until(lambda: all(r.client.info("replication")["slave_repl_offset"] > 0
+                      for r in cluster.replicas), what="replication")
+    victim.kill()
+    for queue, job_id in pushed:
+        assert cluster.wait_result(job_id, queue, 30)["state"] == "succeeded"
+    worker.wait_ready(20)
+
+
+def test_without_a_shard_its_queue_is_red_by_name_and_the_others_go_on(servers, sim):
+    cluster = Cluster(servers, masters=3)
+    for node in cluster.masters:
+        node.client.config_set("cluster-require-full-coverage", "no")
+    worker = servers.worker(cluster.url, sim.url, HEADGATE_QUEUES=",".join(QUEUES))
+    cluster.owner("analyze").kill()
+    until(lambda: worker.readiness() == 503, what="/readyz red")
+    assert "queue analyze" in worker.get("/readyz").body.decode()
+    owner = cluster.owner("bulk")
+    owner.client.rpush("bulk", json.dumps(job("other")))
+    until(lambda: owner.client.exists("headgate:{bulk}:result:other"), 15, "the other's result")
+
+
+def test_a_shard_that_hangs_does_not_keep_the_other_queues_waiting(cluster, servers, sim):
+    for node in cluster.masters:
+        node.client.config_set("cluster-require-full-coverage", "no")
+        node.client.config_set("cluster-node-timeout", "60000")
+    servers.worker(cluster.url, sim.url, HEADGATE_QUEUES=",".join(QUEUES))
+    owner, hung = cluster.owner("bulk"), cluster.owner("analyze")
+    hung.stop()
+    try:
+        for i in range(20):
+            owner.client.rpush("bulk", json.dumps(job(f"{i}")))
+            until(lambda: owner.client.exists(f"headgate:{{bulk}}:result:{i}"), 15, "a result")
+    finally:
+        hung.cont()

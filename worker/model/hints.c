@@ -135,6 +135,12 @@ commands(const struct hint *hint)
     return redis_route_commands(hint->hints->route, hint->cooldown_key);
 }
 
+static bool
+is_served(const struct hint *hint)
+{
+    return redis_route_serves(hint->hints->route, hint->cooldown_key, NULL);
+}
+
 static void
 put_hint_keys(const struct hint *hint, struct redis_args *args)
 {
@@ -174,12 +180,12 @@ hints_refresh(struct hints *hints)
     int64_t now = clock_mono_ms();
     struct hint *hint, *next;
 
-    if (now - hints->asked_ms < FRESH_MS || !redis_route_is_ready(hints->route))
+    if (now - hints->asked_ms < FRESH_MS)
         return;
     hints->asked_ms = now;
     /* Models that only jobs name are not asked for long after: producers could make them many. */
     HASH_ITER(hh, hints->by_name, hint, next)
-    if (hint->is_configured || now - hint->used_ms < OWN_MODEL_MS)
+    if ((hint->is_configured || now - hint->used_ms < OWN_MODEL_MS) && is_served(hint))
         hint_ask(hint);
 }
 
@@ -299,18 +305,32 @@ write_counters(struct hint *hint)
     }
 }
 
+static bool
+has_pending(const struct hint *hint)
+{
+    for (int i = 0; i < COUNTERS; i++)
+        if (hint->pending[i] != 0)
+            return true;
+    return false;
+}
+
 void
 hints_flush(struct hints *hints)
 {
     struct hint *hint, *next;
 
-    /* Without Redis the figures wait for it; they are a few numbers per model. */
-    if (!hints->is_dirty || !redis_route_is_ready(hints->route))
+    if (!hints->is_dirty)
         return;
     hints->is_dirty = false;
     event_del(hints->flush);
+    /* Without Redis the figures wait for it; they are a few numbers per model. */
     HASH_ITER(hh, hints->by_name, hint, next)
-    write_counters(hint);
+    if (has_pending(hint)) {
+        if (is_served(hint))
+            write_counters(hint);
+        else
+            hints->is_dirty = true;
+    }
 }
 
 static void

@@ -12,6 +12,8 @@
 /* After a failed claim or pop, while Redis is still there. */
 #define REPEAT_MS         100
 #define COMPLAIN_EVERY_MS 10000
+/* A claim that is not answered for so long keeps the other queues waiting no more. */
+#define HANGS_MS 200
 /* How long a pop that only asks whether a queue is well may block. */
 #define PROBE_MS 10
 
@@ -27,6 +29,9 @@ struct source {
     bool may_have_jobs;
     bool has_inbox; /* a pop has brought a job that is not claimed yet */
     bool is_paused;
+    bool is_claiming; /* one claim is under way */
+    int asked;        /* for how many */
+    int64_t claiming_since_ms;
     bool is_waiting; /* a blocking pop is under way */
     int64_t silent_until_ms;
     bool has_complained;   /* and has not said yet that all is well again */
@@ -44,8 +49,6 @@ struct intake {
     struct source *popped[CONFIG_QUEUES_MAX]; /* whose keys the last pop named */
     int popped_count;
     bool is_quiet;
-    bool is_claiming; /* one claim is under way */
-    int asked;        /* for how many */
     struct event *turn;
     struct event *repeat;
 };
@@ -210,7 +213,7 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
     struct source *source = arg;
     struct intake *intake = source->intake;
 
-    intake->is_claiming = false;
+    source->is_claiming = false;
     if (error != NULL) {
         complain(source, error);
         source->shut_until_ms = clock_mono_ms() + REPEAT_MS;
@@ -221,7 +224,7 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
     end_complaint(source);
     source->has_inbox = false;
     /* Fewer than asked for means that the queue is empty. */
-    if (intake->asked > 0 && count < intake->asked && status != CLAIM_FULL)
+    if (source->asked > 0 && count < source->asked && status != CLAIM_FULL)
         source->may_have_jobs = false;
     if (status == CLAIM_PAUSED)
         source->is_paused = true;
@@ -245,11 +248,10 @@ room_bytes(const struct intake *intake)
 static void
 claim(struct source *source, int max)
 {
-    struct intake *intake = source->intake;
-
-    intake->is_claiming = true;
-    intake->asked = max;
-    queue_claim(source->queue, max, room_bytes(intake), on_claims, source);
+    source->is_claiming = true;
+    source->asked = max;
+    source->claiming_since_ms = clock_mono_ms();
+    queue_claim(source->queue, max, room_bytes(source->intake), on_claims, source);
 }
 
 /* A job that a pop brought when no slot is left, or none may start, goes back to the head. */
@@ -259,11 +261,30 @@ give_back_inbox(struct intake *intake, int room)
     for (int i = 0; i < intake->count; i++) {
         struct source *source = &intake->sources[i];
 
-        if (!source->has_inbox || clock_mono_ms() < source->shut_until_ms ||
+        if (!source->has_inbox || source->is_claiming || clock_mono_ms() < source->shut_until_ms ||
             (room > 0 && is_open(source)))
             continue;
         claim(source, 0);
         return true;
+    }
+    return false;
+}
+
+/* One claim at a time, so that the order of the queues holds. One whose server hangs keeps its
+ * room, but not the others: in a cluster they live elsewhere. */
+static bool
+is_anyone_claiming(struct intake *intake, int *room)
+{
+    for (int i = 0; i < intake->count; i++) {
+        const struct source *source = &intake->sources[i];
+
+        if (!source->is_claiming)
+            continue;
+        if (clock_mono_ms() - source->claiming_since_ms < HANGS_MS) {
+            repeat_soon(intake);
+            return true;
+        }
+        *room -= source->asked;
     }
     return false;
 }
@@ -274,12 +295,13 @@ claim_next(struct intake *intake, int room)
     struct intake_choice choices[CONFIG_QUEUES_MAX];
     int batch, chosen;
 
-    if (intake->is_claiming || give_back_inbox(intake, room) || room <= 0)
+    if (is_anyone_claiming(intake, &room) || give_back_inbox(intake, room) || room <= 0)
         return;
     for (int i = 0; i < intake->count; i++)
         choices[i] = (struct intake_choice){
             .weight = intake->sources[i].weight,
-            .is_ready = intake->sources[i].may_have_jobs && is_open(&intake->sources[i]),
+            .is_ready = intake->sources[i].may_have_jobs && !intake->sources[i].is_claiming &&
+                        is_open(&intake->sources[i]),
             .served = intake->sources[i].served,
         };
     chosen = intake_choose(choices, intake->count, room, &batch);

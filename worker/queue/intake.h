@@ -2,7 +2,8 @@
  * intake.h - which jobs are claimed now: from which queue, how many.
  *
  * One policy, run once per turn of the loop when something has changed. Jobs are claimed only
- * for free slots, in batches, one claim under way at a time; what has no slot stays in its list
+ * for free slots, in batches, one claim under way at a time (but
+ * none waits for a server that hangs); what has no slot stays in its list
  * for others to see. When a queue is empty a blocking pop on a connection of its own waits for it.
  * Queues without a weight come strictly first, in their order; those with one share what is left.
  */

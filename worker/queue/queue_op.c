@@ -34,12 +34,15 @@ struct op_arg {
 
 struct queue_op {
     struct queue *queue;
-    const struct redis_script *script;
+    const struct redis_script *script; /* NULL: a plain command, its name and key first */
     uint64_t token;
     struct op_arg args[OP_ARGS_MAX];
     int arg_count;
     int reply_to_arg; /* index of the one key that a producer chose; 0: none */
     int running_arg;  /* index of the running result, which may be left out; 0: none */
+    char *reply_to;   /* owned: a list in another slot, which gets its copy afterwards; or NULL */
+    struct op_arg reply; /* owned: that copy */
+    bool is_half_done;   /* what is in args now has to be sent, too */
     int tries;
     int hang_ups;            /* in a row */
     struct redis_call *call; /* one of these two is set */
@@ -53,6 +56,12 @@ struct queue_op {
     void *arg;
     struct queue_op *prev, *next;
 };
+
+static const char *
+op_name(const struct queue_op *op)
+{
+    return op->script != NULL ? op->script->name : "reply_to";
+}
 
 static void
 op_take(struct queue_op *op, char *bytes, size_t len)
@@ -112,12 +121,21 @@ op_running_prefix(struct queue_op *op, const char *id)
 }
 
 static void
+op_drop_args(struct queue_op *op)
+{
+    for (int i = 0; i < op->arg_count; i++)
+        free(op->args[i].bytes);
+    op->arg_count = 0;
+}
+
+static void
 op_free(struct queue_op *op)
 {
     DL_DELETE(op->queue->ops, op);
-    for (int i = 0; i < op->arg_count; i++)
-        free(op->args[i].bytes);
+    op_drop_args(op);
     event_free(op->repeat);
+    free(op->reply_to);
+    free(op->reply.bytes);
     free(op);
 }
 
@@ -150,7 +168,7 @@ complain(const struct queue_op *op, const struct error *error)
     if (op->tries < LOG_AFTER || now < op->queue->silent_until_ms)
         return;
     op->queue->silent_until_ms = now + COMPLAIN_EVERY_MS;
-    log_error("Redis does not take a step of a job; trying on", LOG_STR("step", op->script->name),
+    log_error("Redis does not take a step of a job; trying on", LOG_STR("step", op_name(op)),
               LOG_STR("queue", op->queue->name), LOG_STR("error", error->message));
 }
 
@@ -227,13 +245,26 @@ drop_running(struct queue_op *op)
     op->running_arg = 0;
 }
 
+/* Not so a key that is no list, or none of ours. */
+static bool
+may_pass(const struct error *error)
+{
+    return error->kind != ERROR_INTERNAL && error->kind != ERROR_REFUSED &&
+           error->kind != ERROR_TOO_LARGE;
+}
+
 static void
 on_op_reply(const redisReply *reply, const struct error *error, void *arg)
 {
     struct queue_op *op = arg;
 
     op->call = NULL;
-    STOP_POINT(op->script->name, "answered");
+    STOP_POINT(op_name(op), "answered");
+    if (error != NULL && op->script == NULL && !may_pass(error)) {
+        log_warn("reply_to is left out: Redis refuses it", LOG_STR("reply_to", op->reply_to),
+                 LOG_STR("queue", op->queue->name), LOG_STR("error", error->message));
+        error = NULL;
+    }
     if (error != NULL) {
         bool too_large = is_too_large(op, error);
 
@@ -250,7 +281,12 @@ on_op_reply(const redisReply *reply, const struct error *error, void *arg)
         return;
     }
     op->done(op, reply);
-    STOP_POINT(op->script->name, "done");
+    if (op->is_half_done) {
+        op->is_half_done = false;
+        op_send(op);
+        return;
+    }
+    STOP_POINT(op_name(op), "done");
     op_free(op);
 }
 
@@ -259,10 +295,14 @@ op_send(struct queue_op *op)
 {
     struct redis_args args = {0};
 
-    STOP_POINT(op->script->name, "sending");
+    STOP_POINT(op_name(op), "sending");
     for (int i = 0; i < op->arg_count; i++)
         redis_arg_bytes(&args, op->args[i].bytes, op->args[i].len);
-    op->call = redis_eval(queue_commands(op->queue), op->script, &args, 0, on_op_reply, op);
+    if (op->script == NULL)
+        op->call = redis_send(redis_route_commands(op->queue->route, op->args[1].bytes), &args, 0,
+                              on_op_reply, op);
+    else
+        op->call = redis_eval(queue_commands(op->queue), op->script, &args, 0, on_op_reply, op);
 }
 
 static struct queue_op *
@@ -341,6 +381,39 @@ queue_begin(struct queue *queue, const struct claim *claim, const char *id,
 /* ---- settle, dead ---- */
 
 static void
+push_done(struct queue_op *op, const redisReply *reply)
+{
+    (void)reply;
+    op->fn.settled(SETTLE_OK, op->arg);
+}
+
+/* The list lives in another slot of a cluster than the queue: no one script can write both. What
+ * was settled is final; the copy follows, and is tried until it is there. */
+static void
+push_reply(struct queue_op *op)
+{
+    op_drop_args(op);
+    op->script = NULL;
+    op->tries = 0;
+    op->done = push_done;
+    op->is_half_done = true;
+    op_text(op, "RPUSH");
+    op_text(op, op->reply_to);
+    op_take(op, op->reply.bytes, op->reply.len);
+    op->reply = (struct op_arg){0};
+}
+
+static void
+keep_reply(struct queue_op *op, const char *reply_to, struct evbuffer *document)
+{
+    size_t len = evbuffer_get_length(document);
+
+    op->reply_to = xstrdup(reply_to);
+    op->reply = (struct op_arg){xcalloc(1, len + 1), len};
+    evbuffer_copyout(document, op->reply.bytes, len);
+}
+
+static void
 settle_done(struct queue_op *op, const redisReply *reply)
 {
     const char *text = redis_str(reply, "");
@@ -352,7 +425,10 @@ settle_done(struct queue_op *op, const redisReply *reply)
     if (status == SETTLE_LOST && op->tries > 0)
         status = SETTLE_OK;
     queue_forget(op->queue, op->token);
-    op->fn.settled(status, op->arg);
+    if (status == SETTLE_OK && op->reply_to != NULL)
+        push_reply(op);
+    else
+        op->fn.settled(status, op->arg);
 }
 
 /* Where the result goes, too. Workers may write to keys that the producer may not: a list that
@@ -375,16 +451,19 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
                                           KEY_CANCELLED, KEY_CRASHES, KEY_STATS};
     const char *reply_to = reply_to_of(queue, settlement);
     bool is_dead = settlement->letter != NULL;
+    bool is_joined = reply_to != NULL && redis_route_joins(queue->route, queue->name, reply_to);
     struct queue_op *op =
         op_new(queue, is_dead ? SCRIPT_DEAD : SCRIPT_SETTLE, token, settle_done, arg);
 
     op->fn.settled = fn;
-    op_keys(op, keys, 6, 2 + is_dead + (reply_to != NULL));
+    op_keys(op, keys, 6, 2 + is_dead + is_joined);
     op_key_of(op, "result", settlement->id);
     op_key_of(op, "reply", settlement->id);
     if (is_dead)
         op_text(op, queue->keys[KEY_DEAD]);
-    if (reply_to != NULL) {
+    if (reply_to != NULL && !is_joined)
+        keep_reply(op, reply_to, settlement->document);
+    if (is_joined) {
         op->reply_to_arg = op->arg_count;
         op_text(op, reply_to);
     }
@@ -414,7 +493,7 @@ queue_count_kept(const struct queue *queue, struct queue_kept *kept)
 
     DL_FOREACH(queue->ops, op)
     {
-        if (op->done != settle_done || op->tries == 0)
+        if ((op->done != settle_done && op->done != push_done) || op->tries == 0)
             continue;
         kept->answers++;
         for (int i = 0; i < op->arg_count; i++)
