@@ -17,6 +17,12 @@
 #define BLOCK_MAX_MS     5000
 /* Descriptors that calls to models leave to others: the HTTP port's connections, Redis, files. */
 #define DESCRIPTORS_KEPT 352
+/* What is open beside calls, HTTP and the blocking pops: the log, the loop, signals, Redis twice,
+ * a file that is read. */
+#define DESCRIPTORS_OWN        12
+#define HTTP_CONNECTIONS_LEAST 4
+/* A thousand may wait for a result, and others must still get in. */
+#define HTTP_CONNECTIONS_MAX 1250
 
 static const int handled_signals[WORKER_SIGNALS] = {SIGTERM, SIGINT,  SIGHUP,
                                                     SIGTSTP, SIGCONT, SIGUSR1};
@@ -128,28 +134,43 @@ name_worker(struct worker *w)
              (unsigned)clock_jitter(0, 0xffff));
 }
 
+/* What is left of the descriptors beside the calls, Redis and what any process has is the HTTP
+ * port's: clients that connect and say nothing must not take the others'. */
+static int
+count_http_connections(const struct worker *w, rlim_t files)
+{
+    rlim_t others = (rlim_t)w->slots + (rlim_t)w->config->queue_count + DESCRIPTORS_OWN;
+    rlim_t left = files > others ? files - others : 0;
+
+    if (left < HTTP_CONNECTIONS_LEAST)
+        return HTTP_CONNECTIONS_LEAST;
+    return left < HTTP_CONNECTIONS_MAX ? (int)left : HTTP_CONNECTIONS_MAX;
+}
+
 /* One call needs one descriptor: take what the host gives, and run no more calls than leave some
  * for Redis and the HTTP port. A connection to Redis that could not be opened again would be the
  * end. */
-static int
-count_slots(const struct config *config)
+static void
+share_descriptors(struct worker *w)
 {
     struct rlimit files;
     rlim_t kept;
 
+    w->slots = w->config->concurrency;
+    w->http_connections = HTTP_CONNECTIONS_MAX;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return config->concurrency;
+        return;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     kept = files.rlim_cur / 2 < DESCRIPTORS_KEPT ? files.rlim_cur / 2 : DESCRIPTORS_KEPT;
-    if (files.rlim_cur - kept >= (rlim_t)config->concurrency)
-        return config->concurrency;
-    log_warn("too few file descriptors for HEADGATE_CONCURRENCY: fewer jobs run at once; raise "
-             "ulimit -n",
-             LOG_INT("descriptors", (int64_t)files.rlim_cur),
-             LOG_INT("concurrency", config->concurrency),
-             LOG_INT("slots", (int64_t)(files.rlim_cur - kept)));
-    return (int)(files.rlim_cur - kept);
+    if (files.rlim_cur - kept < (rlim_t)w->slots) {
+        w->slots = (int)(files.rlim_cur - kept);
+        log_warn("too few file descriptors for HEADGATE_CONCURRENCY: fewer jobs run at once; raise "
+                 "ulimit -n",
+                 LOG_INT("descriptors", (int64_t)files.rlim_cur),
+                 LOG_INT("concurrency", w->config->concurrency), LOG_INT("slots", w->slots));
+    }
+    w->http_connections = count_http_connections(w, files.rlim_cur);
 }
 
 /* Whoever set one expects it to be used; whoever did not, nothing of the kind. */
@@ -313,6 +334,7 @@ open_control(struct worker *w, struct error *err)
             .desk = w->desk,
             .hints = w->hints,
             .metrics = w->metrics,
+            .max_connections = w->http_connections,
             .version = HEADGATE_VERSION,
             .is_ready = worker_is_ready,
             .set_gauges = worker_set_gauges,
@@ -412,7 +434,7 @@ worker_run(const struct config *config)
 
     w->config = config;
     name_worker(w);
-    w->slots = count_slots(config);
+    share_descriptors(w);
     if (open_models(w, &error) < 0) {
         log_error("configuration", LOG_STR("error", error.message));
         model_list_release(&w->models);

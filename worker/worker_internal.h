@@ -67,6 +67,7 @@ struct worker {
     struct running *attempts; /* by address */
     bool has_worked;          /* since memory was trimmed last */
     int slots;                /* HEADGATE_CONCURRENCY, or fewer where descriptors are few */
+    int http_connections;     /* that the HTTP port may have, so that the others keep theirs */
     int slots_busy;           /* attempts whose calls are not over */
     int queues_to_leave;
     int64_t redis_lost_ms;         /* monotonic; 0: Redis is there, and takes what we write */

@@ -12,9 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG         128
-#define SHORTAGE_MS     100 /* without descriptors, how long not to accept */
-#define REFUSED_AT_ONCE 32  /* connections above the maximum that get a 503; then none */
+#define BACKLOG     128
+#define SHORTAGE_MS 100 /* without descriptors, how long not to accept */
 
 /* Those that nobody waits for make room: opening connections and saying nothing is no way to
  * keep others out. */
@@ -42,7 +41,7 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
     (void)address;
     (void)len;
     make_room(server);
-    if (server->exchange_count >= server->options.max_connections + REFUSED_AT_ONCE) {
+    if (server->exchange_count >= server->options.max_connections + server->options.max_refused) {
         close(fd);
         return;
     }
@@ -83,6 +82,8 @@ with_defaults(const struct http_server_options *given)
         options.max_body_bytes = 8 * 1024 * 1024;
     if (options.max_connections == 0)
         options.max_connections = 256;
+    if (options.max_refused == 0)
+        options.max_refused = 32;
     if (options.request_timeout_ms == 0)
         options.request_timeout_ms = 10000;
     if (options.answer_timeout_ms == 0)

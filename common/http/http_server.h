@@ -40,6 +40,7 @@ struct http_server_options {
     size_t max_body_bytes; /* 0: 8 MiB; more is answered 413 */
     int max_connections;   /* 0: 256; above it the oldest that has sent no whole request, or has
                             * its answer, is closed, or the new one is answered 503 */
+    int max_refused;       /* connections above it that get that 503; then none; 0: 32 */
     int64_t request_timeout_ms; /* from accept to the last byte of the request; 0: 10000; a late
                                  * one is answered 408 */
     int64_t answer_timeout_ms;  /* for a client to take its answer; 0: 30000; then it is cut off */

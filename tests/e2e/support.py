@@ -163,6 +163,12 @@ class Process:
         return stat.rpartition(")")[2].split()[0]
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_memory_mb(pid):
     """The most that it ever had in memory."""
     status = Path(f"/proc/{pid}/status").read_text()

@@ -1,12 +1,15 @@
 """What outside input can make the worker hold has a bound."""
 
 import json
+import os
 import re
+import socket
 
 import pytest
 
 from headgate import CommandLine, environment
-from support import IS_SANITIZED, peak_memory_mb, stays, until
+from support import IS_SANITIZED, cpu_seconds, peak_memory_mb, until
+from world import needs
 
 MIB = 1024 * 1024
 # A sanitizer's own memory says nothing about ours.
@@ -152,3 +155,28 @@ def test_an_answer_that_would_become_a_larger_result_is_bad_output(redis, sim, w
     result = redis.wait_result("many")
     assert (result["state"], result["error"]["kind"]) == ("failed", "bad_output")
     assert "more than HEADGATE_MAX_RESPONSE_BYTES" in result["error"]["message"]
+
+
+# ---- descriptors ----
+
+
+@needs("prlimit")
+def test_idle_connections_take_no_descriptor_from_calls_and_redis(redis, sim, worker):
+    """Half of 64 are for calls; the port had taken all of them, and Redis could not be reached."""
+    process = worker(within=["prlimit", "--nofile=64:64"])
+    idle = [socket.create_connection(("127.0.0.1", process.port)) for _ in range(100)]
+    try:
+        before = cpu_seconds(process.pid)
+        redis.client.client_kill_filter(_type="normal", skipme=True)
+        redis.client.connection_pool.disconnect()
+        for n in range(20):
+            redis.push({"id": f"j{n}", "content": "text"})
+        for n in range(20):
+            assert redis.wait_result(f"j{n}")["attempt"] == 1
+        assert process.get("/healthz").status == 200
+        assert "Too many open files" not in process.log()
+        assert len(os.listdir(f"/proc/{process.pid}/fd")) < 64
+        assert cpu_seconds(process.pid) - before < 1, "it spins"
+    finally:
+        for connection in idle:
+            connection.close()

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import redis as redis_client
 
-from support import IS_SANITIZED, stays, until
+from support import IS_SANITIZED, cpu_seconds, stays, until
 from world import needs
 
 
@@ -116,12 +116,6 @@ def test_too_few_descriptors_make_calls_wait_and_lose_none(redis, sim, worker):
     before = cpu_seconds(process.pid)
     stays(process.is_alive, 0.5, "the worker")
     assert cpu_seconds(process.pid) - before < 0.3, "it spins"
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @needs("prlimit")

@@ -10,8 +10,8 @@
 #include <utlist.h>
 
 #define JSON_TYPE "application/json"
-/* Waiting requests are idle; there may be 1000 of them, and others must still get in. */
-#define MAX_CONNECTIONS 1100
+/* Of all connections, those that are only told that there are too many. */
+#define REFUSED_PART 9
 
 /* ---- answers ---- */
 
@@ -217,7 +217,8 @@ control_new(const struct control_options *options, struct error *err)
             .base = options->base,
             .address = options->config->http_address,
             .port = options->config->http_port,
-            .max_connections = MAX_CONNECTIONS,
+            .max_connections = options->max_connections - options->max_connections / REFUSED_PART,
+            .max_refused = 1 + options->max_connections / REFUSED_PART,
             .on_request = on_request,
             .arg = control,
         },

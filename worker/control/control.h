@@ -28,6 +28,7 @@ struct control_options {
     struct desk *desk;
     struct hints *hints;
     struct metrics *metrics;
+    int max_connections; /* at once */
     const char *version;
     control_ready_fn *is_ready;
     control_gauges_fn *set_gauges;
