@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #define BODIES_AT_ONCE   8                  /* times max_body_bytes, over all exchanges */
+#define SMALL_ANSWER     4096               /* always sent: a refusal must be */
 #define SURPLUS_MAX      (64 * 1024)        /* after a request, while its answer is made */
 #define LINGER_MAX_BYTES (32 * 1024 * 1024) /* after an answer: a refused upload */
 #define LINGER_MS        5000
@@ -35,6 +36,7 @@ struct http_exchange {
     struct http_head head;
     struct evbuffer *body; /* owned; NULL until the request is whole */
     size_t reserved_bytes; /* its part of server->body_bytes */
+    size_t answer_bytes;   /* its part of server->answer_bytes */
     size_t dropped_bytes;  /* that came after the request */
     http_gone_fn *on_gone;
     void *gone_arg;
@@ -94,6 +96,13 @@ release_request(struct http_exchange *exchange)
     exchange->reserved_bytes = 0;
 }
 
+static void
+release_answer(struct http_exchange *exchange)
+{
+    exchange->server->answer_bytes -= exchange->answer_bytes;
+    exchange->answer_bytes = 0;
+}
+
 void
 http_exchange_end(struct http_exchange *exchange)
 {
@@ -104,6 +113,7 @@ http_exchange_end(struct http_exchange *exchange)
     DL_DELETE(server->exchanges, exchange);
     server->exchange_count--;
     release_request(exchange);
+    release_answer(exchange);
     event_del(&exchange->deadline);
     bufferevent_free(exchange->bev);
     free(exchange);
@@ -149,6 +159,8 @@ answer(struct http_exchange *exchange, int status, const char *content_type, str
     bool is_bodyless = status == 204 || status == 304 || (method && strcmp(method, "HEAD") == 0);
 
     exchange->state = EXCHANGE_ANSWERING;
+    exchange->answer_bytes = body ? evbuffer_get_length(body) : 0;
+    exchange->server->answer_bytes += exchange->answer_bytes;
     bufferevent_disable(exchange->bev, EV_READ);
     put_head(out, status, content_type, body ? evbuffer_get_length(body) : 0, extra_headers);
     if (body != NULL && !is_bodyless)
@@ -163,7 +175,16 @@ void
 http_reply(struct http_exchange *exchange, int status, const char *content_type,
            struct evbuffer *body, const char *const *extra_headers)
 {
+    const struct http_server *server = exchange->server;
+    size_t len = body ? evbuffer_get_length(body) : 0;
+
     assert(exchange->state == EXCHANGE_PENDING);
+    if (len > SMALL_ANSWER &&
+        server->answer_bytes + len > BODIES_AT_ONCE * server->options.max_body_bytes) {
+        evbuffer_drain(body, len);
+        http_exchange_refuse(exchange, 503, "too many large answers at once");
+        return;
+    }
     answer(exchange, status, content_type, body, extra_headers);
 }
 
@@ -275,6 +296,7 @@ on_drained(struct bufferevent *bev, void *arg)
     if (exchange->state != EXCHANGE_ANSWERING)
         return;
     exchange->state = EXCHANGE_LINGERING;
+    release_answer(exchange);
     shutdown(bufferevent_getfd(bev), SHUT_WR);
     drop_input(exchange);
     set_deadline(exchange, LINGER_MS);

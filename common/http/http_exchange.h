@@ -23,7 +23,8 @@ struct http_server {
     struct event resume;             /* accepts again after a shortage */
     struct http_exchange *exchanges; /* oldest first */
     int exchange_count;
-    size_t body_bytes; /* announced by the requests that are being read or answered */
+    size_t answer_bytes; /* of answers that their clients have yet to take */
+    size_t body_bytes;   /* announced by the requests that are being read or answered */
 };
 
 /* Serves an accepted socket (taken). NULL when there is no memory for it: it is closed. */

@@ -7,7 +7,7 @@
  * and once a guard has read the head, what is left to do is smaller than a filter before it.
  *
  * What clients can make it hold: max_connections heads, and bodies of eight times
- * max_body_bytes in all (beyond that: 503).
+ * max_body_bytes in all, and as much again of answers that are not taken (beyond that: 503).
  */
 #ifndef COMMON_HTTP_SERVER_H
 #define COMMON_HTTP_SERVER_H

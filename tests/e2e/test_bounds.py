@@ -180,3 +180,33 @@ def test_idle_connections_take_no_descriptor_from_calls_and_redis(redis, sim, wo
     finally:
         for connection in idle:
             connection.close()
+
+
+# ---- the HTTP port ----
+
+
+@measures_memory
+def test_clients_that_do_not_take_large_answers_are_bounded_together(redis, worker):
+    process = worker(HEADGATE_MEMORY_MAX="400m")
+    document = {"id": "huge", "state": "succeeded", "result": {"response": "z" * (8 * MIB)}}
+    redis.client.set("headgate:{analyze}:result:huge", json.dumps(document))
+    request = f"GET /task_status/huge HTTP/1.1\r\nHost: {process.host}\r\n\r\n".encode()
+    clients = [lazy_client(process.port, request) for _ in range(40)]
+    try:
+        heads = [client.recv(12) for client in clients]
+        assert {b"HTTP/1.1 200", b"HTTP/1.1 503"} == set(heads)
+        assert process.get("/healthz").status == 200
+        assert peak_memory_mb(process.pid) < 200
+    finally:
+        for client in clients:
+            client.close()
+
+
+def lazy_client(port, request):
+    """One that reads nothing by itself, not even into its kernel's buffers."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", port))
+    client.sendall(request)
+    return client
