@@ -1,11 +1,16 @@
 #include "common/budget.h"
 
 #define MIB INT64_C(1048576)
-/* The process, its connections and the bodies that the HTTP port takes at once. */
-#define PROCESS_BYTES (64 * MIB)
+/* The process and its connections. */
+#define PROCESS_BYTES (24 * MIB)
 #define BATCH_LEAST   MIB
-/* Of the whole, for answers. */
+/* Parts of the whole. */
 #define ANSWERS_PART 8
+#define HTTP_PART    32
+#define HTTP_LEAST   (8 * MIB)
+#define HTTP_MOST    (64 * MIB)
+/* Of what the HTTP port takes, on its way to Redis, and of what it answers, coming from there. */
+#define HTTP_COPIES 7
 
 static int64_t
 larger(int64_t a, int64_t b)
@@ -25,33 +30,48 @@ batch_of(int64_t largest_job)
     return larger(largest_job, BATCH_LEAST);
 }
 
-/* The reply to a claim, as it is read and as it is copied out; an answer as it is read. */
 static int64_t
-put_aside(int64_t largest_job, int64_t largest_answer)
+http_bytes_of(int64_t memory_max)
 {
-    return PROCESS_BYTES + 2 * batch_of(largest_job) + BUDGET_ANSWER_COPIES * largest_answer;
+    return smaller(larger(memory_max / HTTP_PART, HTTP_LEAST), HTTP_MOST);
+}
+
+static int64_t
+answers_of(int64_t memory_max, int64_t largest_answer)
+{
+    return larger(memory_max / ANSWERS_PART, BUDGET_ANSWER_COPIES * largest_answer);
+}
+
+/* What one claim needs, as its reply is read and copied out, and one answer as it is read. */
+static int64_t
+put_aside(int64_t memory_max, int64_t largest_job, int64_t largest_answer)
+{
+    return PROCESS_BYTES + HTTP_COPIES * http_bytes_of(memory_max) + 2 * batch_of(largest_job) +
+           BUDGET_ANSWER_COPIES * largest_answer;
 }
 
 int64_t
 budget_least(int64_t largest_job, int64_t largest_answer)
 {
-    int64_t held = budget_of_job(largest_job) + BUDGET_ANSWER_COPIES * largest_answer;
-    int64_t least = put_aside(largest_job, largest_answer) + held;
+    int64_t least = MIB, used;
 
-    /* So that the part for answers leaves the room for that job. */
-    return larger(
-        least,
-        (least - BUDGET_ANSWER_COPIES * largest_answer) * ANSWERS_PART / (ANSWERS_PART - 1) + 1);
+    do {
+        least += MIB;
+        used = put_aside(least, largest_job, largest_answer) + answers_of(least, largest_answer);
+    } while (least - used < budget_of_job(largest_job));
+    return least;
 }
 
 void
 budget_init(struct budget *budget, int64_t memory_max, int64_t largest_job, int64_t largest_answer)
 {
-    *budget = (struct budget){.largest_job = largest_job, .batch = batch_of(largest_job)};
+    *budget = (struct budget){
+        .largest_job = largest_job, .batch = batch_of(largest_job), .http_bytes = HTTP_MOST};
     if (memory_max == 0)
         return;
-    budget->max = memory_max - put_aside(largest_job, largest_answer);
-    budget->for_answers = larger(memory_max / ANSWERS_PART, BUDGET_ANSWER_COPIES * largest_answer);
+    budget->max = memory_max - put_aside(memory_max, largest_job, largest_answer);
+    budget->for_answers = answers_of(memory_max, largest_answer);
+    budget->http_bytes = http_bytes_of(memory_max);
 }
 
 int64_t

@@ -27,6 +27,7 @@ struct budget {
     int64_t held;        /* charged and not given back; counted without a maximum too */
     int64_t for_answers; /* that claims leave free */
     int64_t largest_job; /* HEADGATE_MAX_JOB_BYTES */
+    int64_t http_bytes;  /* of requests that the HTTP port may hold, and of answers as much */
     int64_t batch;       /* the most bytes that one claim should bring */
 };
 

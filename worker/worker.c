@@ -335,6 +335,7 @@ open_control(struct worker *w, struct error *err)
             .hints = w->hints,
             .metrics = w->metrics,
             .max_connections = w->http_connections,
+            .max_bytes_at_once = (size_t)w->budget.http_bytes,
             .version = HEADGATE_VERSION,
             .is_ready = worker_is_ready,
             .set_gauges = worker_set_gauges,

@@ -13,7 +13,6 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#define BODIES_AT_ONCE   8                  /* times max_body_bytes, over all exchanges */
 #define SMALL_ANSWER     4096               /* always sent: a refusal must be */
 #define SURPLUS_MAX      (64 * 1024)        /* after a request, while its answer is made */
 #define LINGER_MAX_BYTES (32 * 1024 * 1024) /* after an answer: a refused upload */
@@ -179,8 +178,9 @@ http_reply(struct http_exchange *exchange, int status, const char *content_type,
     size_t len = body ? evbuffer_get_length(body) : 0;
 
     assert(exchange->state == EXCHANGE_PENDING);
-    if (len > SMALL_ANSWER &&
-        server->answer_bytes + len > BODIES_AT_ONCE * server->options.max_body_bytes) {
+    /* One alone is always sent: nobody could ever have it else. */
+    if (len > SMALL_ANSWER && server->answer_bytes > 0 &&
+        server->answer_bytes + len > server->options.max_bytes_at_once) {
         evbuffer_drain(body, len);
         http_exchange_refuse(exchange, 503, "too many large answers at once");
         return;
@@ -236,7 +236,7 @@ start_body(struct http_exchange *exchange)
     const struct http_guard *guard = &exchange->guard;
     char *text;
 
-    if (server->body_bytes + guard->body_len > BODIES_AT_ONCE * server->options.max_body_bytes) {
+    if (server->body_bytes + guard->body_len > server->options.max_bytes_at_once) {
         http_exchange_refuse(exchange, 503, "too many large requests at once");
         return;
     }

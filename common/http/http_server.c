@@ -12,8 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG     128
-#define SHORTAGE_MS 100 /* without descriptors, how long not to accept */
+#define BACKLOG        128
+#define BODIES_AT_ONCE 8   /* times max_body_bytes, over all exchanges */
+#define SHORTAGE_MS    100 /* without descriptors, how long not to accept */
 
 /* Those that nobody waits for make room: opening connections and saying nothing is no way to
  * keep others out. */
@@ -82,6 +83,8 @@ with_defaults(const struct http_server_options *given)
         options.max_body_bytes = 8 * 1024 * 1024;
     if (options.max_connections == 0)
         options.max_connections = 256;
+    if (options.max_bytes_at_once == 0)
+        options.max_bytes_at_once = BODIES_AT_ONCE * options.max_body_bytes;
     if (options.max_refused == 0)
         options.max_refused = 32;
     if (options.request_timeout_ms == 0)

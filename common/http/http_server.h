@@ -6,8 +6,8 @@
  * takes duplicate lengths, blanks before colons, NULs in values and requests that never end,
  * and once a guard has read the head, what is left to do is smaller than a filter before it.
  *
- * What clients can make it hold: max_connections heads, and bodies of eight times
- * max_body_bytes in all, and as much again of answers that are not taken (beyond that: 503).
+ * What clients can make it hold: max_connections heads, bodies of max_bytes_at_once in all,
+ * and as much again of answers that are not taken (beyond that: 503).
  */
 #ifndef COMMON_HTTP_SERVER_H
 #define COMMON_HTTP_SERVER_H
@@ -34,13 +34,14 @@ typedef void http_gone_fn(struct http_exchange *exchange, void *arg);
 
 struct http_server_options {
     struct event_base *base;
-    const char *address;   /* "127.0.0.1", "::1", "0.0.0.0" */
-    int port;              /* 0: any free one */
-    size_t max_head_bytes; /* 0: 16 KiB */
-    size_t max_body_bytes; /* 0: 8 MiB; more is answered 413 */
-    int max_connections;   /* 0: 256; above it the oldest that has sent no whole request, or has
-                            * its answer, is closed, or the new one is answered 503 */
-    int max_refused;       /* connections above it that get that 503; then none; 0: 32 */
+    const char *address;      /* "127.0.0.1", "::1", "0.0.0.0" */
+    int port;                 /* 0: any free one */
+    size_t max_head_bytes;    /* 0: 16 KiB */
+    size_t max_body_bytes;    /* 0: 8 MiB; more is answered 413 */
+    size_t max_bytes_at_once; /* over all connections; 0: 8 * max_body_bytes */
+    int max_connections;      /* 0: 256; above it the oldest that has sent no whole request, or has
+                               * its answer, is closed, or the new one is answered 503 */
+    int max_refused;          /* connections above it that get that 503; then none; 0: 32 */
     int64_t request_timeout_ms; /* from accept to the last byte of the request; 0: 10000; a late
                                  * one is answered 408 */
     int64_t answer_timeout_ms;  /* for a client to take its answer; 0: 30000; then it is cut off */

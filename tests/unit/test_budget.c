@@ -37,7 +37,7 @@ the_least_budget_has_room_for_the_largest_job_and_then_for_the_largest_answer(vo
         assert_true(budget_claim_bytes(&budget, INT64_MAX) >= job);
         budget_charge(&budget, budget_of_job(job));
         assert_true(budget_take(&budget, BUDGET_ANSWER_COPIES * answer));
-        budget_init(&budget, budget_least(job, answer) - 8, job, answer);
+        budget_init(&budget, budget_least(job, answer) - MIB, job, answer);
         assert_int_equal(budget_claim_bytes(&budget, INT64_MAX), 0);
     }
 }

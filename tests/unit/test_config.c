@@ -165,8 +165,8 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
         {"HEADGATE_MEMORY_MAX", "m",
          "HEADGATE_MEMORY_MAX=m: must be bytes from 0 to 1099511627776, as a whole number or with "
          "k, m or g behind it"},
-        {"HEADGATE_MEMORY_MAX", "168m",
-         "HEADGATE_MEMORY_MAX=168m: must be 0 or at least 169m for HEADGATE_MAX_JOB_BYTES=8388608 "
+        {"HEADGATE_MEMORY_MAX", "184m",
+         "HEADGATE_MEMORY_MAX=184m: must be 0 or at least 185m for HEADGATE_MAX_JOB_BYTES=8388608 "
          "and HEADGATE_MAX_RESPONSE_BYTES=8388608"},
         {"HEADGATE_CONCURRENCY", "0",
          "HEADGATE_CONCURRENCY=0: must be a whole number from 1 to 100000"},

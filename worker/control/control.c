@@ -219,6 +219,7 @@ control_new(const struct control_options *options, struct error *err)
             .port = options->config->http_port,
             .max_connections = options->max_connections - options->max_connections / REFUSED_PART,
             .max_refused = 1 + options->max_connections / REFUSED_PART,
+            .max_bytes_at_once = options->max_bytes_at_once,
             .on_request = on_request,
             .arg = control,
         },

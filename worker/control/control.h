@@ -28,7 +28,8 @@ struct control_options {
     struct desk *desk;
     struct hints *hints;
     struct metrics *metrics;
-    int max_connections; /* at once */
+    int max_connections;      /* at once */
+    size_t max_bytes_at_once; /* of requests over all of them, and of answers */
     const char *version;
     control_ready_fn *is_ready;
     control_gauges_fn *set_gauges;
