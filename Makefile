@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps demo test chaos soak check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test chaos soak check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -88,9 +88,10 @@ debug:
 	@$(MAKE) --no-print-directory -s MODE=debug build/debug/headgate
 
 # What a fresh Debian 12 or Ubuntu 24.04 lacks. Silent when all is there.
-PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev libcjson-dev \
-            uthash-dev libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
-            python3-pytest-xdist python3-redis faketime iproute2 nftables strace
+BUILD_PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev \
+            libcjson-dev uthash-dev
+PACKAGES := $(BUILD_PACKAGES) libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
+            python3-pytest-xdist python3-redis python3-yaml faketime iproute2 nftables strace
 # gcc 12 does not follow uthash, nor a FILE that may be stdin: its leak checks are left to ASan.
 ANALYZER := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak
 CHECKERS := clang-format-14 cppcheck clang-14
@@ -103,6 +104,8 @@ install_packages = @missing=; for p in $(1); do \
 
 deps: ## install what is missing, with apt-get
 	$(call install_packages,$(PACKAGES))
+build-deps: # what the container image is built with
+	$(call install_packages,$(BUILD_PACKAGES))
 
 demo: deps ## the whole thing, live: KEEP=1 leaves it running, REAL=1 uses your AWS account
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
