@@ -225,9 +225,11 @@ static void
 send_again_as_eval(struct redis *redis, struct redis_call *call)
 {
     struct error why;
-    int failed =
-        redis_command_put_eval(&call->command, call->script, redis_link_output(redis->link), &why);
+    int failed;
 
+    redis_follow_ask(redis);
+    failed =
+        redis_command_put_eval(&call->command, call->script, redis_link_output(redis->link), &why);
     call->is_eval = true;
     if (!redis_follows(redis))
         redis_command_release(&call->command);
@@ -244,6 +246,16 @@ is_about_the_node(const struct redis *redis, const char *text)
            (redis_follows(redis) && redis_error_is(text, "CLUSTERDOWN"));
 }
 
+/* Between two nodes: what the one or the other says will soon be different. */
+static void
+read_error(const struct redis *redis, const char *text, struct error *error)
+{
+    redis_error_read(text, error);
+    if ((redis_follows(redis) || redis->is_aside) &&
+        (redis_error_is(text, "MOVED") || redis_error_is(text, "ASK")))
+        error_set(error, ERROR_TRANSIENT, "%s: the slot is being moved", text);
+}
+
 static void
 answer_with_error(struct redis *redis, struct redis_call *call, const char *text)
 {
@@ -255,7 +267,7 @@ answer_with_error(struct redis *redis, struct redis_call *call, const char *text
         send_again_as_eval(redis, call);
         return;
     }
-    redis_error_read(text, &error);
+    read_error(redis, text, &error);
     if (is_about_the_node(redis, text))
         redis_give_up(redis, &error);
     else
@@ -423,6 +435,7 @@ redis_free(struct redis *redis)
     redis_link_free(redis->link);
     redis_calls_release(&redis->calls);
     redis_listener_release(redis);
+    redis_free(redis->aside);
     event_free(redis->wake_timer);
     event_free(redis->deadline_timer);
     event_free(redis->tell_timer);
@@ -454,7 +467,8 @@ redis_is_idle(const struct redis *redis)
 {
     const struct redis_calls *calls = &redis->calls;
 
-    return calls->open == NULL && calls->held == NULL && calls->failed == NULL;
+    return calls->open == NULL && calls->held == NULL && calls->failed == NULL &&
+           (redis->aside == NULL || redis_is_idle(redis->aside));
 }
 
 const struct error *

@@ -78,6 +78,8 @@ struct redis_options {
     int64_t ping_every_ms;         /* of a listener; 0: 5000 */
     struct redis_cluster *cluster; /* borrowed; NULL: no cluster, the server is the URL's */
     const char *key; /* whose slot it follows, copied; NULL: any node will do. Only with cluster */
+    bool goes_aside; /* a command that is told ASK is asked of the node it names, behind ASKING;
+                        else it fails with ERROR_TRANSIENT, as a blocking pop should */
     redis_state_fn *on_state; /* may be NULL; runs on every change */
     redis_push_fn *on_push;   /* may be NULL */
     void *arg;                /* for both */

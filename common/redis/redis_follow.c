@@ -2,7 +2,9 @@
 
 #include "common/clock.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Two nodes that each say the other has the slot must not keep us busy. */
 #define MOVES_MAX 16
@@ -58,6 +60,14 @@ redis_follow_miss(struct redis *redis)
     return redis->is_holding;
 }
 
+void
+redis_follow_ask(struct redis *redis)
+{
+    if (redis->is_aside)
+        redis_say(redis, redis->options.call_timeout_ms, NULL,
+                  (const char *const[]){"ASKING", NULL});
+}
+
 static void
 send_held(struct redis *redis, struct redis_call *call)
 {
@@ -65,6 +75,7 @@ send_held(struct redis *redis, struct redis_call *call)
 
     call->is_eval = false;
     call->deadline_ms = clock_mono_ms() + call->timeout_ms;
+    redis_follow_ask(redis);
     if (redis_command_put(&call->command, redis_link_output(redis->link), &why) == 0)
         redis_enqueue(redis, call);
     else
@@ -114,14 +125,72 @@ hop(struct redis *redis, struct redis_call *call)
     redis_give_up(redis, &why);
 }
 
+static bool
+is_to(const struct redis *redis, const struct redis_node_address *to)
+{
+    return redis->url.port == to->port && strcmp(redis->url.host, to->host) == 0;
+}
+
+/* The move is over, or has gone wrong. */
+static void
+forget_aside(struct redis *redis)
+{
+    if (redis->aside != NULL && redis_is_idle(redis->aside)) {
+        redis_free(redis->aside);
+        redis->aside = NULL;
+    }
+}
+
+static void
+open_aside(struct redis *redis, const struct redis_node_address *to)
+{
+    struct redis_options options = redis->options;
+    struct redis_url url = redis->url;
+
+    snprintf(url.host, sizeof(url.host), "%s", to->host);
+    url.port = to->port;
+    options.url = &url;
+    options.cluster = NULL;
+    options.key = NULL;
+    options.on_state = NULL;
+    redis->aside = redis_new(&options);
+    redis->aside->is_aside = true;
+    redis->aside->is_holding = true;
+    OPENSSL_cleanse(&url, sizeof(url));
+}
+
+/* This one command lives elsewhere for now. */
+static bool
+go_aside(struct redis *redis, struct redis_call *call, const struct redis_node_address *to)
+{
+    if (!redis->options.goes_aside || call->is_ours)
+        return false;
+    if (redis->aside != NULL && (!is_to(redis->aside, to) || !redis->aside->is_holding))
+        forget_aside(redis);
+    if (redis->aside == NULL)
+        open_aside(redis, to);
+    if (!is_to(redis->aside, to))
+        return false;
+    redis_calls_hold(&redis->aside->calls, call);
+    if (redis->aside->state == REDIS_READY)
+        redis_follow_arrive(redis->aside);
+    else if (!redis->aside->is_holding)
+        redis_calls_fail_held(&redis->aside->calls, &redis->aside->last_error);
+    redis_follow_leave(redis);
+    return true;
+}
+
 bool
 redis_follow_redirect(struct redis *redis, struct redis_call *call, const char *text)
 {
     struct redis_redirect redirect;
 
     if (!redis_follows(redis) || !redis_redirect_read(text, redis->url.host, &redirect) ||
-        redirect.kind != REDIS_MOVED || redirect.slot != redis->slot)
+        redirect.slot != redis->slot)
         return false;
+    if (redirect.kind == REDIS_ASK)
+        return go_aside(redis, call, &redirect.to);
+    forget_aside(redis);
     redis_cluster_moved(redis->options.cluster, redirect.slot, &redirect.to);
     redis->is_sent_on = true;
     error_set(&redis->last_error, ERROR_UNREACHABLE, "slot %d has moved to %s:%d", redirect.slot,

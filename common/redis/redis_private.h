@@ -47,12 +47,14 @@ struct redis {
     int failures; /* in a row: the exponent of the backoff */
     int64_t ready_since_ms;
     bool is_listener;
-    char *key;       /* owned; whose slot we follow; NULL: none */
-    int slot;        /* of key; REDIS_ANY_SLOT */
-    bool is_holding; /* while not ready, calls wait instead of failing */
-    bool is_sent_on; /* by a redirect: its node is tried next, whatever failed before */
-    int misses;      /* connects in a row that have failed */
-    int hops;        /* redirects in a row without becoming ready */
+    char *key;           /* owned; whose slot we follow; NULL: none */
+    int slot;            /* of key; REDIS_ANY_SLOT */
+    bool is_holding;     /* while not ready, calls wait instead of failing */
+    bool is_sent_on;     /* by a redirect: its node is tried next, whatever failed before */
+    struct redis *aside; /* owned: to the node that our slot is moving to; NULL: none */
+    bool is_aside;       /* this is such a connection: each command goes behind an ASKING */
+    int misses;          /* connects in a row that have failed */
+    int hops;            /* redirects in a row without becoming ready */
     struct redis_channel *channels;
     bool *is_freed; /* set by a free inside on_state or a failed call's callback */
 };
@@ -89,6 +91,8 @@ bool redis_follow_miss(struct redis *redis);
 void redis_follow_arrive(struct redis *redis);
 /* Takes a call that was told MOVED. False: it was told something else, or too often. */
 bool redis_follow_redirect(struct redis *redis, struct redis_call *call, const char *text);
+/* Says ASKING on a connection aside. */
+void redis_follow_ask(struct redis *redis);
 /* Goes where the slot lives, when it is time for it. */
 void redis_follow_leave(struct redis *redis);
 

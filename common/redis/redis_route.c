@@ -41,6 +41,7 @@ connect_to(struct redis_route *route, const char *key, const char *client_name,
         .client_name = client_name,
         .on_state = on_state,
         .on_push = on_push,
+        .goes_aside = on_push == NULL && client_name == route->client_name,
         .arg = arg,
     });
 }

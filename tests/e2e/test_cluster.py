@@ -35,6 +35,7 @@ class Cluster:
         self.masters = [start_node(servers) for _ in range(masters)]
         self.replicas = [start_node(servers) for _ in range(masters if replicas else 0)]
         self.nodes = self.masters + self.replicas
+        self.moved = {}
         for i, master in enumerate(self.masters):
             master.first, master.last = i * SLOTS // masters, (i + 1) * SLOTS // masters - 1
             master.client.execute_command("CLUSTER ADDSLOTSRANGE", master.first, master.last)
@@ -65,7 +66,32 @@ class Cluster:
 
     def owner(self, key):
         slot = self.masters[0].client.execute_command("CLUSTER KEYSLOT", key)
+        if slot in self.moved:
+            return self.moved[slot]
         return next(m for m in self.masters if m.first <= slot <= m.last)
+
+    def begin_move(self, key):
+        source = self.owner(key)
+        target = next(node for node in self.masters if node is not source)
+        slot = source.client.execute_command("CLUSTER KEYSLOT", key)
+        target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source.id)
+        source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target.id)
+        return source, target, slot
+
+    def end_move(self, source, target, slot):
+        """Key by key, as redis-cli does; returns how many there were."""
+        moved = 0
+        while keys := source.client.execute_command("CLUSTER GETKEYSINSLOT", slot, 10):
+            source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000,
+                                          "KEYS", *keys)
+            moved += len(keys)
+        for node in (target, source, *self.masters):
+            node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", target.id)
+        self.moved[slot] = target
+        return moved
+
+    def move_slot(self, key):
+        return self.end_move(*self.begin_move(key))
 
     def push(self, job, queue="analyze"):
         self.client().rpush(queue, json.dumps(job))
@@ -249,3 +275,30 @@ def test_a_shard_that_hangs_does_not_keep_the_other_queues_waiting(cluster, serv
             until(lambda: owner.client.exists(f"headgate:{{bulk}}:result:{i}"), 15, "a result")
     finally:
         hung.cont()
+
+
+def test_a_slot_that_moves_under_load_loses_nothing(cluster, servers, sim):
+    sim.config(latency_ms=5)
+    worker = servers.worker(cluster.url, sim.url, HEADGATE_LEASE_SECONDS=6)
+    client, moved = cluster.client(), 0
+    for i in range(300):
+        client.rpush("analyze", json.dumps(job(f"{i}")))
+        if i % 100 == 50:
+            moved += cluster.move_slot("analyze")
+    assert moved > 0
+    for i in range(300):
+        assert cluster.wait_result(f"{i}", timeout=30)["state"] == "succeeded"
+    until(lambda: client.hlen(f"headgate:{{analyze}}:owners") == 0, what="no job on record")
+    worker.wait_ready()
+
+
+def test_a_job_is_taken_and_found_while_its_slot_is_on_its_way(cluster, sim):
+    """ASK: the source has no such key any more, and the target not the slot yet."""
+    source, target, slot = cluster.begin_move("analyze")
+    cli = CommandLine(environment(cluster.url, sim.url))
+    for i in range(2):
+        done = cli("enqueue", "--field", "section_name=a", "--field", "content=b")
+        assert done.code == 0, done.err
+    assert source.client.keys() == [] and target.client.keys() == [b"analyze"]
+    cluster.end_move(source, target, slot)
+    assert cluster.client().llen("analyze") == 2
