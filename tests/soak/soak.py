@@ -110,6 +110,14 @@ class Load:
                 self.redis.up()
 
 
+def is_empty(redis):
+    """Is nothing waiting? False also where our own connection was killed with the others."""
+    try:
+        return redis.client.llen("analyze") == 0
+    except redis_client.RedisError:
+        return False
+
+
 def watch(worker, load):
     """(seconds, resident KiB, descriptors), one a second."""
     began, samples, reported = time.monotonic(), [], 0
@@ -159,8 +167,7 @@ def main():
             grown = judge(watch(worker, load))
         finally:
             load.end()
-        redis.client.connection_pool.disconnect()  # killed with the others, perhaps
-        until(lambda: redis.client.llen("analyze") == 0, 60, "an empty queue")
+        until(lambda: is_empty(redis), 60, "an empty queue")
         worker.end()
     finally:
         for process in (worker, sim, redis):
