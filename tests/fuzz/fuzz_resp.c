@@ -82,6 +82,14 @@ redis_route_serves(struct redis_route *route, const char *key, const struct erro
     return true;
 }
 
+bool
+redis_route_joins(const struct redis_route *route, const char *key, const char *other)
+{
+    (void)route;
+    MUST(key != NULL && other != NULL);
+    return true;
+}
+
 /* As redis.c does it: an error is never a reply. */
 static void
 answer(const struct redis_call *call, const redisReply *reply)
