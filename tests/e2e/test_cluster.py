@@ -302,3 +302,19 @@ def test_a_job_is_taken_and_found_while_its_slot_is_on_its_way(cluster, sim):
     assert source.client.keys() == [] and target.client.keys() == [b"analyze"]
     cluster.end_move(source, target, slot)
     assert cluster.client().llen("analyze") == 2
+
+
+def test_doctor_checks_rights_on_every_shard(cluster, sim):
+    env = environment(cluster.url, sim.url, HEADGATE_QUEUES=",".join(QUEUES))
+
+    def rights():
+        done = CommandLine(env)("doctor", "--no-calls", "--json")
+        checks = [c for c in done.json()["checks"] if c["check"] == "Redis rights"]
+        return {c["found"].split(":")[0]: c for c in checks}
+
+    assert {queue: c["status"] for queue, c in rights().items()} == dict.fromkeys(QUEUES, "OK")
+    cluster.owner("bulk").client.execute_command("ACL", "SETUSER", "default", "-hsetnx")
+    found = rights()
+    assert {queue for queue, c in found.items() if c["status"] == "FAIL"} == {"bulk"}
+    assert "+hsetnx" in found["bulk"]["advice"]
+    assert sum(node.client.dbsize() for node in cluster.masters) == 0
