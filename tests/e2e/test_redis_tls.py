@@ -144,3 +144,17 @@ def test_a_file_that_cannot_be_used_is_told_at_the_start(cli, tmp_path, name):
         done = cli("worker", REDIS_URL="rediss://localhost", **{name: file})
         assert done.code == 2
         assert str(file) in done.err
+
+
+def test_a_result_larger_than_redis_takes_is_a_clear_failure_over_tls_too(
+    tls_redis, authority, sim, worker
+):
+    """What Redis says before it hangs up may be lost; the job ends all the same."""
+    redis = tls_redis()
+    redis.client.config_set("proto-max-bulk-len", 1024 * 1024)
+    sim.config(default={"reply": {"text": "y" * 3_000_000}})
+    worker(redis_url=redis.tls_url, HEADGATE_REDIS_CA=authority.file)
+    redis.push({"id": "long", "type": "chat", "query": "mark-long"})
+    result = redis.wait_result("long", 60)
+    assert "more than Redis takes" in result["error"]["message"]
+    assert len(sim.calls("mark-long")) == 1
