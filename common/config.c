@@ -3,7 +3,6 @@
 #include "common/budget.h"
 #include "common/config_value.h"
 #include "common/memory.h"
-#include "common/redis/redis_slot.h"
 #include "common/redis/redis_tls.h"
 #include "common/utf8.h"
 
@@ -238,18 +237,11 @@ check_memory(struct config *config, struct error *err)
 static int
 check_pop_of_all(struct config *config, struct error *err)
 {
-    const struct config_queue *queues = config->queues;
-    int slot = redis_slot(queues[0].name, strlen(queues[0].name));
-
-    if (config->redis.topology != REDIS_CLUSTER || config->delivery != DELIVERY_AT_MOST_ONCE)
+    if (config->redis.topology != REDIS_CLUSTER || config->delivery != DELIVERY_AT_MOST_ONCE ||
+        config->queue_count == 1)
         return 0;
-    for (int i = 1; i < config->queue_count; i++)
-        if (redis_slot(queues[i].name, strlen(queues[i].name)) != slot)
-            return refuse(config, "HEADGATE_QUEUES", CONFIG_PLAIN,
-                          "with at-most-once delivery on a cluster all queues must share a slot: "
-                          "{tag}first,{tag}second",
-                          err);
-    return 0;
+    return refuse(config, "HEADGATE_QUEUES", CONFIG_PLAIN,
+                  "must be one queue with at-most-once delivery on a cluster", err);
 }
 
 /* What one setting means for another. */

@@ -481,6 +481,24 @@ the_table_is_one_json_object_too(void **state)
 }
 
 static void
+at_most_once_on_a_cluster_takes_one_queue(void **state)
+{
+    static const struct variable cluster = {"REDIS_URL", "redis+cluster://h"};
+    static const struct variable once = {"HEADGATE_DELIVERY", "at-most-once"};
+    struct config c;
+    struct error err = {0};
+
+    assert_int_equal(config_load(&c, lookup, ENV(cluster, once, {"HEADGATE_QUEUES", "a,b"}), &err),
+                     -1);
+    assert_non_null(strstr(err.message, "HEADGATE_QUEUES=a,b: must be one queue"));
+    load(&c, ENV(cluster, once, {"HEADGATE_QUEUES", "a"}));
+    config_release(&c);
+    load(&c, ENV(cluster, {"HEADGATE_QUEUES", "a,b"}));
+    config_release(&c);
+    (void)state;
+}
+
+static void
 an_option_that_is_a_secret_is_not_shown_wherever_it_stands(void **state)
 {
     static const char *const rows[][2] = {
@@ -583,6 +601,7 @@ main(void)
         cmocka_unit_test(the_table_shows_value_and_source),
         cmocka_unit_test(the_table_is_one_json_object_too),
         cmocka_unit_test(an_option_that_is_a_secret_is_not_shown_wherever_it_stands),
+        cmocka_unit_test(at_most_once_on_a_cluster_takes_one_queue),
         cmocka_unit_test(no_secret_is_shown),
         cmocka_unit_test(a_misspelt_setting_is_warned_of_with_the_closest_name),
     };
