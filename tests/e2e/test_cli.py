@@ -2,10 +2,11 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 
-from headgate import CLOSED_PORT_URL, CommandLine, environment
+from headgate import BINARY, CLOSED_PORT_URL, PATIENCE, CommandLine, environment
 from services import PRIMARY, SECOND, THIRD
 from support import until
 
@@ -44,6 +45,21 @@ def test_every_verb_has_a_help_text(lonely, verb):
     done = lonely(verb, "--help")
     assert done.code == OK
     assert verb in done.out
+
+
+@pytest.mark.parametrize("arguments", [
+    ["version"], ["help"], ["config"], ["dead", "list", "--json"], ["stats"], ["stats", "--json"],
+    ["stats", "--watch"], ["enqueue", "--field", "content=text", "--queue", "full-disk"],
+], ids=" ".join)
+def test_output_that_finds_no_room_is_no_success(house, arguments):
+    letter = json.dumps({"id": "x", "queue": "analyze", "payload_base64": ""})
+    house.redis.client.rpush("headgate:{analyze}:dead", letter)
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([str(BINARY), *arguments], env=house.cli.env, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=20 * PATIENCE)
+    house.redis.client.lrem("headgate:{analyze}:dead", 1, letter)
+    assert done.returncode == FAILED
+    assert "standard output" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [

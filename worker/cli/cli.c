@@ -131,8 +131,8 @@ help(const char *name)
     return verb->run(verb, 2, argv);
 }
 
-int
-cli_main(int argc, char **argv)
+static int
+dispatch(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct verb *verb = find_verb(name);
@@ -151,4 +151,20 @@ cli_main(int argc, char **argv)
         return help(argv[2]);
     print_verbs(stdout);
     return EXIT_OK;
+}
+
+/* What could not be printed (a full disk, a reader that is gone) is no success. */
+static int
+check_output(int exit_code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    fprintf(stderr, "headgate: not all could be written to standard output\n");
+    return exit_code == EXIT_OK ? EXIT_FAILED : exit_code;
+}
+
+int
+cli_main(int argc, char **argv)
+{
+    return check_output(dispatch(argc, argv));
 }
