@@ -20,7 +20,8 @@
 #include <stdint.h>
 
 enum config_delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_AT_MOST_ONCE };
-enum config_policy { POLICY_V2 };
+enum config_policy { POLICY_PACED, POLICY_V2 };
+enum config_prefer { CONFIG_PREFER_LATENCY, CONFIG_PREFER_BALANCED, CONFIG_PREFER_PRIMARY };
 
 /* Looks up an environment variable; tests pass their own. */
 typedef const char *config_getenv_fn(const char *name, void *arg);
@@ -60,7 +61,8 @@ struct config {
     char *models;               /* HEADGATE_MODELS, or built from BEDROCK_MODEL_ID and
                                  * BEDROCK_FALLBACK_MODELS: comma-separated names; NULL: none */
     bool models_are_bedrock;    /* they came from BEDROCK_*: bare model ids */
-    enum config_policy policy;  /* HEADGATE_POLICY, v2 */
+    enum config_policy policy;  /* HEADGATE_POLICY, paced */
+    enum config_prefer prefer;  /* HEADGATE_PREFER, latency; of jobs that do not say */
     int64_t call_timeout_ms;    /* HEADGATE_CALL_TIMEOUT, 120 s */
     int64_t max_response_bytes; /* HEADGATE_MAX_RESPONSE_BYTES, 8 MiB */
     bool use_proxy_env;         /* HEADGATE_PROXY, off */

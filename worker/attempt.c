@@ -16,12 +16,16 @@
 
 /* Workers that may die on a job before it is given up. */
 #define DEATHS_MAX 3
+/* How long a job that prefers neither waits for the primary, and any job when no model has room
+ * (docs/pacing.md). */
+#define BALANCED_MS    1000
+#define LAST_RESORT_MS 10000
 
 static const char *const state_names[] = {
     [ATTEMPT_NEW] = "new",           [ATTEMPT_BEGINNING] = "beginning",
-    [ATTEMPT_CHOOSING] = "choosing", [ATTEMPT_CALLING] = "calling",
-    [ATTEMPT_SETTLING] = "settling", [ATTEMPT_DELAYING] = "delaying",
-    [ATTEMPT_DONE] = "done",
+    [ATTEMPT_CHOOSING] = "choosing", [ATTEMPT_PACING] = "pacing",
+    [ATTEMPT_CALLING] = "calling",   [ATTEMPT_SETTLING] = "settling",
+    [ATTEMPT_DELAYING] = "delaying", [ATTEMPT_DONE] = "done",
 };
 
 void
@@ -85,6 +89,8 @@ static void
 tell_call(struct attempt *a, const struct call *call)
 {
     hints_tell(a->context->hints, call->model, a->order[a->next] == 0, call);
+    if (a->context->pacer != NULL)
+        pacer_tell(a->context->pacer, a->permit, call);
     attempt_metrics_call(a->context->metrics, call);
     a->end.was_answered |= call->status != 0 && call->outcome != OUTCOME_AUTH;
     log_debug("call is over", LOG_STR("job", a->job.id), LOG_STR("model", call->model),
@@ -221,7 +227,96 @@ attempt_choose(struct attempt *a)
         return;
     }
     a->is_second_try = false;
+    attempt_enter(a, a->context->pacer == NULL ? ATTEMPT_CALLING : ATTEMPT_PACING);
+}
+
+/* ---- pace ---- */
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What the job may spend on waiting: a call must fit in, too. */
+static int64_t
+time_to_wait(const struct attempt *a)
+{
+    int64_t timeout_ms =
+        a->job.timeout_ms > 0 ? a->job.timeout_ms : a->context->config->job_timeout_ms;
+    int64_t run_ms = clock_mono_ms() - a->started_mono_ms;
+    int64_t left_ms = (timeout_ms - run_ms) * 4 / 5;
+
+    if (a->job.expires_at_ms != 0 && a->call_count == 0)
+        left_ms = least(left_ms, a->job.expires_at_ms - a->begun_ms - run_ms);
+    return left_ms > 0 ? left_ms : 0;
+}
+
+static int64_t
+patience(const struct attempt *a)
+{
+    int prefer = a->job.prefer == PREFER_UNSET ? (int)a->context->config->prefer
+                                               : (int)a->job.prefer - PREFER_LATENCY;
+
+    switch ((enum config_prefer)prefer) {
+    case CONFIG_PREFER_LATENCY: return 0;
+    case CONFIG_PREFER_BALANCED: return least(BALANCED_MS, time_to_wait(a));
+    case CONFIG_PREFER_PRIMARY: return time_to_wait(a);
+    }
+    return 0;
+}
+
+/* The chosen one is next; those that are left keep their order behind it. */
+static void
+call_next(struct attempt *a, int choice)
+{
+    int *next = &a->order[a->next];
+    int chosen = next[choice];
+
+    memmove(next + 1, next, (size_t)choice * sizeof(*next));
+    next[0] = chosen;
     attempt_enter(a, ATTEMPT_CALLING);
+}
+
+static void
+on_permit(int choice, int64_t number, int64_t room_in_ms, void *arg)
+{
+    struct attempt *a = arg;
+
+    a->op.pacing = NULL;
+    a->permit = number;
+    if (choice >= 0) {
+        call_next(a, choice);
+        return;
+    }
+    a->has_no_room = true;
+    a->room_in_ms = room_in_ms;
+    attempt_conclude(a);
+}
+
+static void
+attempt_pace(struct attempt *a)
+{
+    struct pacer_wish wish = {
+        .models = a->models,
+        .order = &a->order[a->next],
+        .count = a->model_count - a->next,
+        .patience_ms = patience(a),
+        .last_resort_ms = least(LAST_RESORT_MS, time_to_wait(a)),
+    };
+
+    if (wish.patience_ms > wish.last_resort_ms)
+        wish.last_resort_ms = wish.patience_ms;
+    a->op.pacing = pacer_ask(a->context->pacer, &wish, on_permit, a);
+}
+
+/* The job ends while it waits for a permit. */
+static void
+stop_pacing(struct attempt *a)
+{
+    pacer_cancel(a->op.pacing);
+    a->op.pacing = NULL;
+    attempt_conclude(a);
 }
 
 /* The models in configured order: the job's own, or everybody's. */
@@ -243,14 +338,17 @@ find_models(struct attempt *a, struct error *err)
     return 0;
 }
 
+/* Where calls are paced the order is the configured one: the pacer knows who has room. */
 static void
 order_models(struct attempt *a)
 {
     size_t count = (size_t)a->model_count;
     struct selection_hint *hints = xcalloc(count, sizeof(*hints));
+    struct pacer *pacer = a->context->pacer;
 
     for (size_t i = 0; i < count; i++)
-        hints[i] = hints_of(a->context->hints, a->models[i].name);
+        if (pacer == NULL || pacer_is_blind(pacer, a->models[i].name))
+            hints[i] = hints_of(a->context->hints, a->models[i].name);
     a->order = xcalloc(count, sizeof(*a->order));
     a->calls = xcalloc(count, sizeof(*a->calls));
     selection_order(hints, a->model_count, a->order);
@@ -269,6 +367,8 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
     a->is_timed_out = true;
     if (a->state == ATTEMPT_CALLING)
         abort_call(a, OUTCOME_TIMEOUT, "the job's timeout passed");
+    else if (a->state == ATTEMPT_PACING)
+        stop_pacing(a);
 }
 
 static void
@@ -353,6 +453,7 @@ attempt_enter(struct attempt *a, enum attempt_state next)
     case ATTEMPT_NEW: break;
     case ATTEMPT_BEGINNING: attempt_begin(a); break;
     case ATTEMPT_CHOOSING: attempt_choose(a); break;
+    case ATTEMPT_PACING: attempt_pace(a); break;
     case ATTEMPT_CALLING: attempt_call(a); break;
     case ATTEMPT_SETTLING: attempt_settle(a); break;
     case ATTEMPT_DELAYING: attempt_delay(a); break;
@@ -417,6 +518,8 @@ attempt_cancel(struct attempt *a)
     a->is_cancelled = true;
     if (a->state == ATTEMPT_CALLING)
         abort_call(a, OUTCOME_CANCELLED, "the job was cancelled");
+    else if (a->state == ATTEMPT_PACING)
+        stop_pacing(a);
 }
 
 void
@@ -424,6 +527,7 @@ attempt_abandon(struct attempt *a)
 {
     switch (a->state) {
     case ATTEMPT_CALLING: http_cancel(a->op.http); break;
+    case ATTEMPT_PACING: pacer_cancel(a->op.pacing); break;
     case ATTEMPT_BEGINNING:
     case ATTEMPT_SETTLING:
     case ATTEMPT_DELAYING: queue_op_cancel(a->op.step); break;

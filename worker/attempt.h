@@ -13,6 +13,7 @@
 #include "common/http/http_client.h"
 #include "common/metrics.h"
 #include "worker/model/hints.h"
+#include "worker/model/pacer.h"
 #include "worker/provider/provider.h"
 #include "worker/queue/queue.h"
 
@@ -37,6 +38,7 @@ struct attempt_context {
     int provider_count;
     struct http_client *http;
     struct hints *hints;
+    struct pacer *pacer; /* NULL: calls are not paced */
     struct metrics *metrics;
     struct budget *budget;
     const char *worker; /* "host:123:9f2c" */

@@ -267,6 +267,8 @@ judge(const struct attempt *a)
         .call_count = a->call_count,
         .is_cancelled = a->is_cancelled,
         .is_timed_out = a->is_timed_out,
+        .has_no_room = a->has_no_room,
+        .room_in_ms = a->room_in_ms,
         .has_own_models = a->own_models != NULL,
         .attempts_spent = history->attempts,
         .max_attempts = a->job.max_attempts > 0 ? a->job.max_attempts : config->max_attempts,
@@ -284,7 +286,7 @@ explain(const struct attempt *a, const struct verdict *verdict)
     if (a->is_timed_out)
         return "the job's timeout passed";
     if (verdict->blame == NULL)
-        return "no model could be called";
+        return a->has_no_room ? "no model had room" : "no model could be called";
     return verdict->blame->message[0] != '\0' ? verdict->blame->message : verdict->blame->error;
 }
 

@@ -12,6 +12,7 @@ enum attempt_state {
     ATTEMPT_NEW,
     ATTEMPT_BEGINNING, /* Redis is asked whether the job is ours to run */
     ATTEMPT_CHOOSING,  /* the next model of this job's order, or the verdict */
+    ATTEMPT_PACING,    /* for a permit to call one of those that are left */
     ATTEMPT_CALLING,
     ATTEMPT_SETTLING, /* Redis is told the end */
     ATTEMPT_DELAYING, /* Redis is told to keep it for later */
@@ -43,6 +44,9 @@ struct attempt {
     int *order;         /* indices into models, as they are tried; owned */
     int next;           /* in order */
     bool is_second_try; /* of the same model */
+    int64_t permit;     /* number of the one for this call; 0: none */
+    bool has_no_room;   /* no model that is left has any */
+    int64_t room_in_ms; /* of that: when one may have */
     struct call *calls; /* owned */
     int call_count;
     struct provider_request request;
@@ -62,6 +66,7 @@ struct attempt {
     union {
         struct queue_op *step;
         struct http_call *http;
+        struct pacer_wait *pacing;
     } op; /* in flight, named by state */
     struct attempt_end end;
 };

@@ -29,18 +29,34 @@ static const int handled_signals[WORKER_SIGNALS] = {SIGTERM, SIGINT,  SIGHUP,
 
 /* ---- what the intake asks ---- */
 
-/* Free slots; fewer when results pile up that Redis does not take: memory has a bound. */
+static int
+least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Free slots; fewer when the models have no room for them, or when results pile up that Redis does
+ * not take: memory has a bound. */
 static int
 room(void *arg)
 {
     const struct worker *w = arg;
     int free_slots = w->slots - w->slots_busy;
     int unsettled_room = 2 * w->slots - (int)HASH_COUNT(w->attempts);
+    int paced_room = w->pacer == NULL ? free_slots : pacer_room(w->pacer);
 
     if (w->phase != PHASE_WORKING || w->is_quiet || !worker_meets_redis(w))
         return 0;
-    return gate_room(&w->gate, free_slots < unsettled_room ? free_slots : unsettled_room,
-                     w->slots_busy, clock_mono_ms());
+    return gate_room(&w->gate, least(paced_room, least(free_slots, unsettled_room)), w->slots_busy,
+                     clock_mono_ms());
+}
+
+static void
+on_room(void *arg)
+{
+    struct worker *w = arg;
+
+    intake_kick(w->intake);
 }
 
 static int64_t
@@ -301,6 +317,15 @@ open_rooms(struct worker *w)
     });
     open_redis(w);
     w->hints = hints_new(w->base, w->route, w->config->prefix, &w->models);
+    if (w->config->policy == POLICY_PACED)
+        w->pacer = pacer_new(&(struct pacer_options){
+            .base = w->base,
+            .route = w->route,
+            .prefix = w->config->prefix,
+            .models = &w->models,
+            .on_room = on_room,
+            .arg = w,
+        });
     w->desk = desk_new(w->route, w->config->prefix);
     w->attempt_context = (struct attempt_context){
         .base = w->base,
@@ -310,6 +335,7 @@ open_rooms(struct worker *w)
         .provider_count = 1,
         .http = w->http,
         .hints = w->hints,
+        .pacer = w->pacer,
         .metrics = w->metrics,
         .budget = &w->budget,
         .worker = w->id,
@@ -414,6 +440,7 @@ close_rooms(struct worker *w)
     }
     http_client_free(w->http);
     hints_free(w->hints);
+    pacer_free(w->pacer);
     desk_free(w->desk);
     metrics_free(w->metrics);
     bedrock_free(w->bedrock);

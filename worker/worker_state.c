@@ -116,6 +116,8 @@ worker_set_gauges(struct metrics *metrics, void *arg)
     set_gauge(metrics, "headgate_memory_budget_bytes",
               "The most that they may need; 0: HEADGATE_MEMORY_MAX is not set.",
               (double)w->budget.max);
+    if (w->pacer != NULL)
+        pacer_set_gauges(w->pacer, metrics);
     set_gauge(metrics, "headgate_log_lines_dropped", "Log lines that stderr did not take.",
               (double)log_dropped());
 }

@@ -1,5 +1,6 @@
 """Section 5 of the contract: which model a job gets, and what a throttle means for others."""
 
+import functools
 import re
 import time
 
@@ -9,6 +10,12 @@ from services import PRIMARY, SECOND, THIRD
 from support import free_port, stays, until
 
 THROTTLE = {"do": "throttle"}
+
+
+@pytest.fixture
+def worker(worker):
+    """Pacing has tests of its own."""
+    return functools.partial(worker, HEADGATE_POLICY="v2")
 
 
 def job(name, **fields):

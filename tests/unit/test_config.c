@@ -69,7 +69,7 @@ nothing_needs_to_be_set(void **state)
     assert_int_equal(c.job_timeout_ms, 300000);
     assert_int_equal(c.drain_ms, 30000);
     assert_null(c.models);
-    assert_int_equal(c.policy, POLICY_V2);
+    assert_int_equal(c.policy, POLICY_PACED);
     assert_int_equal(c.call_timeout_ms, 120000);
     assert_int_equal(c.max_response_bytes, 8 << 20);
     assert_null(c.http);
@@ -200,7 +200,7 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
          "HEADGATE_CALL_TIMEOUT=0: must be a number of seconds from 0.1 to 3600"},
         {"HEADGATE_DELIVERY", "once",
          "HEADGATE_DELIVERY=once: must be at-least-once or at-most-once"},
-        {"HEADGATE_POLICY", "paced", "HEADGATE_POLICY=paced: must be v2"},
+        {"HEADGATE_POLICY", "v3", "HEADGATE_POLICY=v3: must be paced or v2"},
         {"HEADGATE_LOG", "xml", "HEADGATE_LOG=xml: must be text or json"},
         {"HEADGATE_LOG_LEVEL", "loud",
          "HEADGATE_LOG_LEVEL=loud: must be debug, info, warn or error"},

@@ -343,6 +343,30 @@ every_outcome_has_a_name_of_its_own(void **state)
     (void)state;
 }
 
+static void
+a_model_without_room_counts_as_throttled_until_it_has_some(void **state)
+{
+    struct call calls[CALLS_MAX];
+    int count = make_calls((const int[CALLS_MAX]){REJECTED, NONE}, calls);
+    struct verdict_facts facts = facts_of(calls, 0);
+    struct verdict verdict;
+
+    facts.has_no_room = true;
+    facts.room_in_ms = 12000;
+    verdict = verdict_decide(&facts);
+    assert_int_equal(verdict.action, WAIT);
+    assert_string_equal(verdict.kind, "throttled");
+    assert_null(verdict.blame);
+    assert_int_equal(verdict.delay_low_ms, 12000);
+    facts.max_wait_ms = 11999;
+    assert_int_equal(verdict_decide(&facts).action, FAIL);
+    /* It may yet take what another one rejected. */
+    facts.max_wait_ms = 12000;
+    facts.call_count = count;
+    assert_int_equal(verdict_decide(&facts).action, WAIT);
+    (void)state;
+}
+
 int
 main(void)
 {
@@ -361,6 +385,7 @@ main(void)
         cmocka_unit_test(without_a_provider_jobs_wait_as_long_as_it_takes),
         cmocka_unit_test(everything_but_an_answer_sends_the_job_to_its_next_model),
         cmocka_unit_test(every_outcome_has_a_name_of_its_own),
+        cmocka_unit_test(a_model_without_room_counts_as_throttled_until_it_has_some),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,5 @@
 #include "worker/job/verdict.h"
 
-#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -70,7 +69,7 @@ outcomes_seen(const struct verdict_facts *facts)
 
     for (int i = 0; i < facts->call_count; i++)
         seen |= 1U << facts->calls[i].outcome;
-    return seen;
+    return facts->has_no_room ? seen | BIT(THROTTLED) : seen;
 }
 
 static const struct call *
@@ -153,7 +152,9 @@ static void
 wait_for_turn(struct verdict *verdict, const struct verdict_facts *facts)
 {
     verdict->action = VERDICT_WAIT;
-    set_delay(verdict, facts, facts->waits, least_retry_after_ms(facts, BIT(THROTTLED), false));
+    set_delay(verdict, facts, facts->waits,
+              facts->has_no_room ? facts->room_in_ms
+                                 : least_retry_after_ms(facts, BIT(THROTTLED), false));
     if (facts->waited_ms + verdict->delay_low_ms > facts->max_wait_ms)
         verdict->action = VERDICT_FAIL;
 }
@@ -209,8 +210,12 @@ judge_calls(const struct verdict_facts *facts, unsigned seen)
         return verdict;
     }
     verdict.blame = first_call(facts, rule->any);
-    assert(verdict.blame != NULL); /* the rule was found by the outcomes of these calls */
-    verdict.kind = rule->kind != NULL ? rule->kind : outcome_kind(verdict.blame->outcome);
+    if (rule->kind != NULL)
+        verdict.kind = rule->kind;
+    else if (verdict.blame != NULL)
+        verdict.kind = outcome_kind(verdict.blame->outcome);
+    else /* by no call, but by the room that there was not */
+        verdict.kind = outcome_kind(OUTCOME_THROTTLED);
     take_course(&verdict, rule->course, facts);
     return verdict;
 }

@@ -19,6 +19,8 @@ struct verdict_facts {
     int call_count;
     bool is_cancelled;
     bool is_timed_out;   /* the job's own timeout passed */
+    bool has_no_room;    /* a model was not called: the pace had no room for it ... */
+    int64_t room_in_ms;  /* ... before so long */
     bool has_own_models; /* the job named its models: unusable ones are its own fault */
     int attempts_spent;  /* executions before this one that failed */
     int max_attempts;

@@ -41,6 +41,7 @@ struct hint {
     struct hints *hints;
     char *name;
     char *cooldown_key, *throttled_key, *throttles_key, *stats_key;
+    char *pace_key;            /* the pacer's; a reset forgets what it has learned */
     int64_t cooldown_until_ms; /* monotonic */
     int64_t throttled_until_ms;
     bool has_throttles;
@@ -92,6 +93,7 @@ hint_new(struct hints *hints, const char *name)
     hint->throttled_key = model_key(hints, name, "throttled");
     hint->throttles_key = model_key(hints, name, "throttles");
     hint->stats_key = model_key(hints, name, "stats");
+    hint->pace_key = model_key(hints, name, "pace");
     HASH_ADD_KEYPTR(hh, hints->by_name, hint->name, strlen(hint->name), hint);
     return hint;
 }
@@ -104,6 +106,7 @@ hint_free(struct hint *hint)
     free(hint->throttled_key);
     free(hint->throttles_key);
     free(hint->stats_key);
+    free(hint->pace_key);
     free(hint);
 }
 
@@ -488,6 +491,7 @@ forget(struct hint *hint, struct query_slot *slot)
     redis_arg(&args, hint->cooldown_key);
     redis_arg(&args, hint->throttled_key);
     redis_arg(&args, hint->throttles_key);
+    redis_arg(&args, hint->pace_key);
     redis_send(commands(hint), &args, OP_TIMEOUT_MS, on_reset_done, slot);
     slot->query->open++;
 }

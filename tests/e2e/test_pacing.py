@@ -1,0 +1,180 @@
+"""Pacing, as jobs see it: who waits for which model, and who does not."""
+
+import time
+
+import pytest
+
+from services import PRIMARY, SECOND, THIRD
+from support import until
+
+MODELS = (PRIMARY, SECOND, THIRD)
+
+
+def pace_key(model):
+    return f"headgate:{{m:{model}}}:pace"
+
+
+def fill(redis, model, seconds, quota=1.0):
+    """As if the cluster had learned this quota, and given all permits for so long."""
+    now, micros = redis.client.time()
+    now += micros / 1e6
+    redis.client.hset(pace_key(model), mapping={
+        "quota": quota, "start": now, "sent": 0, "probe": 0, "due": now + seconds, "burst": 1,
+        "dear": 1, "number": 10, "cut": 10,
+    })
+
+
+def push(redis, name, **fields):
+    redis.push({"id": name, "content": f"mark-{name}", **fields})
+
+
+def tried(result):
+    return [call["model"] for call in result["calls"]]
+
+
+def test_without_a_refusal_every_job_gets_its_primary(redis, sim, worker):
+    worker()
+    for n in range(50):
+        push(redis, f"open-{n}")
+    assert {redis.wait_result(f"open-{n}")["model"] for n in range(50)} == {PRIMARY}
+    assert redis.client.hget(pace_key(PRIMARY), "number") == b"50"
+    assert 0 < redis.client.pttl(pace_key(PRIMARY)) <= 600_000
+
+
+def test_a_job_that_prefers_latency_takes_the_fallback_that_has_room(redis, sim, worker):
+    fill(redis, PRIMARY, 30)
+    worker()
+    push(redis, "hurry")
+    assert tried(redis.wait_result("hurry")) == [SECOND]
+    assert sim.stats_of(PRIMARY)["calls"] == 0
+
+
+@pytest.mark.parametrize("prefer", ["balanced", "primary"])
+def test_a_job_that_prefers_its_primary_waits_for_it(redis, sim, worker, prefer):
+    fill(redis, PRIMARY, 0.5)
+    worker()
+    push(redis, "patient", prefer=prefer)
+    assert tried(redis.wait_result("patient")) == [PRIMARY]
+
+
+def test_a_job_does_not_wait_longer_than_it_wants_to(redis, sim, worker):
+    fill(redis, PRIMARY, 30)
+    worker()
+    push(redis, "balanced", prefer="balanced")
+    assert tried(redis.wait_result("balanced")) == [SECOND]
+    # Not even its primary is worth the job's deadline.
+    push(redis, "dated", prefer="primary", expires_at=time.time() + 10)
+    assert tried(redis.wait_result("dated")) == [SECOND]
+
+
+def test_the_preference_of_jobs_that_do_not_say_is_a_setting(redis, sim, worker):
+    fill(redis, PRIMARY, 0.5)
+    worker(HEADGATE_PREFER="primary")
+    push(redis, "silent")
+    assert tried(redis.wait_result("silent")) == [PRIMARY]
+
+
+def test_when_no_model_has_room_jobs_wait_and_all_are_answered(redis, sim, worker):
+    for model in MODELS:
+        fill(redis, model, 1, quota=20)
+    worker(HEADGATE_MAX_ATTEMPTS=1)
+    for n in range(40):
+        push(redis, f"crowd-{n}")
+    results = [redis.wait_result(f"crowd-{n}", 20) for n in range(40)]
+    assert {result["state"] for result in results} == {"succeeded"}
+    assert all(len(result["calls"]) == 1 for result in results)
+
+
+def test_jobs_that_no_model_has_room_for_wait_in_redis_for_any_worker(redis, sim, worker):
+    for model in MODELS:
+        fill(redis, model, 5, quota=1)
+    process = worker()
+    push(redis, "first")
+    until(lambda: "headgate_pace_permits" in metrics(process), what="a known rate")
+    for n in range(100):
+        push(redis, f"rest-{n}")
+    until(lambda: redis.waiting())
+    held = redis.client.hlen(f"headgate:{{analyze}}:inflight:{process_id(redis)}")
+    assert held <= 4 + 16  # a second's permits, and one claim that was on its way
+    assert len(redis.waiting()) >= 80
+
+
+def metrics(process):
+    return process.get("/metrics").body.decode()
+
+
+def process_id(redis):
+    return redis.client.zrange("headgate:{analyze}:workers", 0, 0)[0].decode()
+
+
+def test_a_job_that_waits_for_a_permit_can_be_cancelled(redis, sim, worker):
+    for model in MODELS:
+        fill(redis, model, 8)
+    process = worker()
+    push(redis, "unwanted")
+    until(lambda: redis.client.hlen(f"headgate:{{analyze}}:inflight:{process_id(redis)}") == 1)
+    assert process.post("/cancel_task/unwanted").status == 200
+    assert redis.wait_result("unwanted")["state"] == "cancelled"
+    assert sim.stats()["calls"] == 0
+
+
+def test_a_job_waits_only_while_a_call_still_fits_in_its_timeout(redis, sim, worker):
+    fill(redis, PRIMARY, 0.9)
+    worker(HEADGATE_MAX_WAIT=0)
+    push(redis, "late", models=[PRIMARY], prefer="primary", timeout=1)
+    result = redis.wait_result("late", 20)
+    assert (result["state"], result["error"]["kind"]) == ("failed", "throttled")
+    assert sim.stats()["calls"] == 0
+
+
+def test_a_job_that_finds_no_room_for_too_long_fails_as_throttled(redis, sim, worker):
+    for model in MODELS:
+        fill(redis, model, 60)
+    worker(HEADGATE_MAX_WAIT=0)
+    push(redis, "hopeless")
+    result = redis.wait_result("hopeless", 20)
+    assert (result["state"], result["error"]["kind"]) == ("failed", "throttled")
+    assert result["error"]["message"] == "no model had room"
+    assert sim.stats()["calls"] == 0
+
+
+def test_a_refusal_in_spite_of_a_permit_sends_the_job_to_its_next_model(redis, sim, worker):
+    worker()
+    sim.script({"do": "throttle"}, model=PRIMARY)
+    push(redis, "refused")
+    assert tried(redis.wait_result("refused")) == [PRIMARY, SECOND]
+    until(lambda: float(redis.client.hget(pace_key(PRIMARY), "quota")) > 0,
+          what="a limit that was learned")
+
+
+def test_a_reset_forgets_what_was_learned_in_every_worker(redis, sim, worker):
+    fill(redis, PRIMARY, 60)
+    first, second = worker(), worker()
+    for n in range(10):
+        push(redis, f"before-{n}")
+    assert {redis.wait_result(f"before-{n}")["model"] for n in range(10)} == {SECOND}
+    assert first.post("/reset_model_cooldowns").status == 200
+    assert not redis.client.exists(pace_key(PRIMARY))
+    time.sleep(1.1)  # what Redis said is believed for a second
+    for n in range(10):
+        push(redis, f"after-{n}")
+    assert {redis.wait_result(f"after-{n}")["model"] for n in range(10)} == {PRIMARY}
+    assert second.is_alive()
+
+
+def test_a_pace_of_a_wrong_type_stops_nobody(redis, sim, worker):
+    redis.client.set(pace_key(PRIMARY), "nonsense")
+    worker()
+    push(redis, "anyway")
+    assert tried(redis.wait_result("anyway")) == [PRIMARY]
+
+
+def test_the_metrics_say_what_was_learned_and_who_waits(redis, sim, worker):
+    fill(redis, PRIMARY, 30, quota=2)
+    process = worker()
+    push(redis, "seen")
+    redis.wait_result("seen")
+    text = metrics(process)
+    assert f'headgate_pace_permits_per_second{{model="{PRIMARY}"}} 1.94' in text
+    assert f'headgate_pace_permits_per_second{{model="{SECOND}"}} -1' in text
+    assert f'headgate_pace_jobs_waiting{{model="{PRIMARY}"}} 0' in text
