@@ -24,8 +24,9 @@
 static const char *const state_names[] = {
     [ATTEMPT_NEW] = "new",           [ATTEMPT_BEGINNING] = "beginning",
     [ATTEMPT_CHOOSING] = "choosing", [ATTEMPT_PACING] = "pacing",
-    [ATTEMPT_CALLING] = "calling",   [ATTEMPT_SETTLING] = "settling",
-    [ATTEMPT_DELAYING] = "delaying", [ATTEMPT_DONE] = "done",
+    [ATTEMPT_HOLDING] = "holding",   [ATTEMPT_CALLING] = "calling",
+    [ATTEMPT_SETTLING] = "settling", [ATTEMPT_DELAYING] = "delaying",
+    [ATTEMPT_DONE] = "done",
 };
 
 void
@@ -190,6 +191,29 @@ fail_to_build(struct attempt *a, const struct error *error)
     attempt_enter(a, ATTEMPT_CHOOSING);
 }
 
+/* After a long sleep (SIGSTOP, a frozen machine) the lease may have ended and the job be another
+ * worker's: a call now would be paid for twice. Without a record there is no other worker. */
+static bool
+may_be_lost(const struct attempt *a)
+{
+    return a->claim.token != 0 && !a->context->may_call(a->queue, a->context->arg);
+}
+
+static void
+attempt_hold(const struct attempt *a)
+{
+    log_warn("a call waits: this worker was silent for longer than its lease, and the job may be "
+             "another's",
+             LOG_STR("job", a->job.id), LOG_STR("queue", queue_name(a->queue)));
+}
+
+void
+attempt_resume(struct attempt *a)
+{
+    if (a->state == ATTEMPT_HOLDING)
+        attempt_enter(a, ATTEMPT_CALLING);
+}
+
 static void
 attempt_call(struct attempt *a)
 {
@@ -197,6 +221,10 @@ attempt_call(struct attempt *a)
     const struct provider *provider = provider_of(a, model);
     struct error error = {0};
 
+    if (may_be_lost(a)) {
+        attempt_enter(a, ATTEMPT_HOLDING);
+        return;
+    }
     a->call_started_ms = clock_mono_ms();
     provider_request_release(&a->request);
     if (provider->build(provider->self, model->id, &a->job, &a->request, &error) < 0) {
@@ -369,6 +397,8 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
         abort_call(a, OUTCOME_TIMEOUT, "the job's timeout passed");
     else if (a->state == ATTEMPT_PACING)
         stop_pacing(a);
+    else if (a->state == ATTEMPT_HOLDING)
+        attempt_conclude(a);
 }
 
 static void
@@ -454,6 +484,7 @@ attempt_enter(struct attempt *a, enum attempt_state next)
     case ATTEMPT_BEGINNING: attempt_begin(a); break;
     case ATTEMPT_CHOOSING: attempt_choose(a); break;
     case ATTEMPT_PACING: attempt_pace(a); break;
+    case ATTEMPT_HOLDING: attempt_hold(a); break;
     case ATTEMPT_CALLING: attempt_call(a); break;
     case ATTEMPT_SETTLING: attempt_settle(a); break;
     case ATTEMPT_DELAYING: attempt_delay(a); break;
@@ -520,6 +551,8 @@ attempt_cancel(struct attempt *a)
         abort_call(a, OUTCOME_CANCELLED, "the job was cancelled");
     else if (a->state == ATTEMPT_PACING)
         stop_pacing(a);
+    else if (a->state == ATTEMPT_HOLDING)
+        attempt_conclude(a);
 }
 
 void
@@ -533,6 +566,7 @@ attempt_abandon(struct attempt *a)
     case ATTEMPT_DELAYING: queue_op_cancel(a->op.step); break;
     case ATTEMPT_NEW:
     case ATTEMPT_CHOOSING:
+    case ATTEMPT_HOLDING:
     case ATTEMPT_DONE: break;
     }
     queue_forget(a->queue, a->claim.token);

@@ -42,6 +42,9 @@ struct attempt_context {
     struct metrics *metrics;
     struct budget *budget;
     const char *worker; /* "host:123:9f2c" */
+    /* Does this worker's lease on the queue hold, by our own clock? Only then is a model called:
+     * the job may be another worker's by now. The owner says attempt_resume when it knows. */
+    bool (*may_call)(struct queue *queue, void *arg);
     /* The calls of this attempt are over, only Redis is still to be told: its slot is free. */
     void (*on_slot_free)(void *arg);
     /* Follows once, last; the attempt is freed right after. */
@@ -59,6 +62,9 @@ void attempt_cancel(struct attempt *attempt);
 /* Stops at once and writes nothing: the claim is not ours any more, or goes back. Frees it; no
  * callback runs. */
 void attempt_abandon(struct attempt *attempt);
+
+/* The lease holds (again): a call that waited for that is made. */
+void attempt_resume(struct attempt *attempt);
 
 /* "" until the payload was read. */
 const char *attempt_job_id(const struct attempt *attempt);

@@ -13,6 +13,7 @@ enum attempt_state {
     ATTEMPT_BEGINNING, /* Redis is asked whether the job is ours to run */
     ATTEMPT_CHOOSING,  /* the next model of this job's order, or the verdict */
     ATTEMPT_PACING,    /* for a permit to call one of those that are left */
+    ATTEMPT_HOLDING,   /* a call, until it is known whether the job is still ours */
     ATTEMPT_CALLING,
     ATTEMPT_SETTLING, /* Redis is told the end */
     ATTEMPT_DELAYING, /* Redis is told to keep it for later */

@@ -78,12 +78,17 @@ beat_of(const struct worker *w, const struct queue *queue)
 }
 
 static bool
+may_call(struct queue *queue, void *arg)
+{
+    return beat_is_alive(beat_of(arg, queue));
+}
+
+static bool
 may_claim(struct queue *queue, void *arg)
 {
     const struct worker *w = arg;
 
-    return beat_is_alive(beat_of(w, queue)) &&
-           redis_route_serves(w->route, queue_name(queue), NULL);
+    return may_call(queue, arg) && redis_route_serves(w->route, queue_name(queue), NULL);
 }
 
 static void
@@ -339,6 +344,7 @@ open_rooms(struct worker *w)
         .metrics = w->metrics,
         .budget = &w->budget,
         .worker = w->id,
+        .may_call = may_call,
         .on_slot_free = worker_on_slot_free,
         .on_done = worker_on_attempt_done,
         .arg = w,

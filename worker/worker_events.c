@@ -133,6 +133,17 @@ tell_redis_back(struct worker *w)
     w->redis_lost_ms = 0;
 }
 
+/* A beat has said that our claims are still ours. */
+static void
+resume_calls(struct worker *w, const struct queue *queue)
+{
+    struct running *running, *next;
+
+    HASH_ITER(hh, w->attempts, running, next)
+    if (attempt_queue(running->attempt) == queue)
+        attempt_resume(running->attempt);
+}
+
 void
 worker_on_news(struct queue *queue, bool is_paused, bool has_inbox, int64_t next_due_ms, void *arg)
 {
@@ -148,6 +159,7 @@ worker_on_news(struct queue *queue, bool is_paused, bool has_inbox, int64_t next
         intake_set_inbox(w->intake, queue);
     if (next_due_ms >= 0)
         intake_set_due(w->intake, queue, next_due_ms);
+    resume_calls(w, queue);
     intake_kick(w->intake);
 }
 

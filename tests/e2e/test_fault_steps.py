@@ -34,7 +34,22 @@ CALLS_WHEN_KILLED = {
     "beat.sending:3": 2,
     "beat.answered:3": 2,
 }
-IS_WRITTEN = ("settle.answered", "settle.done")
+# A worker that wakes up too late calls again only where it had decided to before it slept.
+CALLS_WHEN_ASLEEP = {
+    "claim.sending": 1,
+    "claim.answered": 1,
+    "pop.answered": 1,
+    "begin.sending": 1,
+    "begin.answered": 1,
+    "begin.done": 1,
+    "call.sending": 2,
+    "call.answered": 2,
+    "settle.sending": 2,
+    "settle.answered": 1,
+    "settle.done": 1,
+    "beat.sending:3": 2,
+    "beat.answered:3": 2,
+}
 
 
 def prepare(sim, redis, point):
@@ -99,7 +114,7 @@ def wait_reaped(redis, left):
           f"{left} workers")
 
 
-@pytest.mark.parametrize("point", [point for point in CALLS_WHEN_KILLED if point != "pop.sending"])
+@pytest.mark.parametrize("point", CALLS_WHEN_ASLEEP)
 def test_a_worker_that_sleeps_at_any_step_overwrites_nothing(redis, sim, worker, point):
     prepare(sim, redis, point)
     sleeper = stop_at(point, redis, worker)
@@ -115,8 +130,59 @@ def test_a_worker_that_sleeps_at_any_step_overwrites_nothing(redis, sim, worker,
     assert redis.wait_result("next")["state"] == "succeeded"
     assert redis.result("step") == result
     assert_ended_once(redis)
-    assert len(calls_made(sim)) <= (1 if point in IS_WRITTEN else 2)
+    assert len(calls_made(sim)) <= CALLS_WHEN_ASLEEP[point]
     assert_nothing_left_over(redis, sleeper)
+
+
+def test_a_worker_that_slept_between_two_models_does_not_call_the_second(redis, sim, worker):
+    sim.script({"do": "status", "status": 500, "code": "InternalServerException"}, model=PRIMARY)
+    redis.push(JOB)
+    sleeper = stop_at("call.answered", redis, worker)
+    heir = worker()
+    assert_ended_once(redis)
+    sleeper.cont()
+    sleeper.wait_for_log(LEASE_LOST)
+    assert [call["model"] for call in calls_made(sim)] == [PRIMARY, PRIMARY]
+    assert_nothing_left_over(redis, sleeper, heir)
+
+
+def test_a_worker_that_slept_and_finds_redis_away_waits_with_its_call_for_the_truth(servers, sim):
+    redis = servers.redis(aof=True)
+    redis.push(JOB)
+    sleeper = servers.worker(redis.url, sim.url, wait_ready=False, HEADGATE_STOP_AT="begin.done")
+    sleeper.wait_stopped()
+    heir = servers.worker(redis.url, sim.url)
+    assert_ended_once(redis)
+    redis.stop()
+    sleeper.cont()
+    sleeper.wait_for_log("a call waits")
+    redis.cont()
+    sleeper.wait_for_log(LEASE_LOST)
+    assert len(calls_made(sim)) == 1
+    assert_nothing_left_over(redis, sleeper, heir)
+
+
+def test_a_call_that_waited_for_the_truth_is_made_when_the_job_is_still_ours(servers, sim):
+    redis = servers.redis(aof=True)
+    redis.push(JOB)
+    sleeper = servers.worker(redis.url, sim.url, wait_ready=False, HEADGATE_STOP_AT="begin.done")
+    sleeper.wait_stopped()
+    until(lambda: lease_left_ms(redis) < 0, LEASE + 8, "the end of its lease")
+    redis.stop()
+    sleeper.cont()
+    sleeper.wait_for_log("a call waits")
+    assert sim.stats()["calls"] == 0
+    redis.cont()
+    assert_ended_once(redis)
+    assert len(calls_made(sim)) == 1
+    assert_nothing_left_over(redis, sleeper)
+
+
+def lease_left_ms(redis):
+    """Of the only worker."""
+    seconds, micros = redis.client.time()
+    ((_, end_ms),) = redis.client.zrange("headgate:{analyze}:workers", 0, 0, withscores=True)
+    return end_ms - (seconds * 1000 + micros / 1000)
 
 
 @pytest.mark.parametrize("moment", ["sending", "answered", "done"])
