@@ -89,9 +89,12 @@ redis_route_free(struct redis_route *route)
 static void
 make_room(struct redis_route *route)
 {
-    struct lane *oldest = route->lanes != NULL ? route->lanes->prev : NULL;
+    struct lane *oldest;
 
-    if (route->lane_count >= LANES_MAX && redis_is_idle(oldest->redis))
+    if (route->lane_count < LANES_MAX)
+        return;
+    oldest = route->lanes->prev;
+    if (redis_is_idle(oldest->redis))
         free_lane(route, oldest);
 }
 
