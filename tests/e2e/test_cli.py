@@ -1,7 +1,9 @@
 """Section 7 and 8 of the contract: the verbs, their exit codes, and wrong settings."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -60,6 +62,23 @@ def test_output_that_finds_no_room_is_no_success(house, arguments):
     house.redis.client.lrem("headgate:{analyze}:dead", 1, letter)
     assert done.returncode == FAILED
     assert "standard output" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["version"], ["help"], ["config"], ["dead", "list"], ["stats"], ["stats", "--watch"],
+    ["enqueue", "--field", "content=text", "--queue", "closed-pipe"],
+], ids=" ".join)
+def test_a_reader_that_has_seen_enough_ends_a_verb_in_silence(house, arguments):
+    letter = json.dumps({"id": "y", "queue": "analyze", "payload_base64": ""})
+    house.redis.client.rpush("headgate:{analyze}:dead", letter)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([str(BINARY), *arguments], env=house.cli.env, stdout=writing,
+                          stderr=subprocess.PIPE, text=True, timeout=20 * PATIENCE)
+    os.close(writing)
+    house.redis.client.lrem("headgate:{analyze}:dead", 1, letter)
+    assert done.returncode == -signal.SIGPIPE
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("arguments", [
@@ -175,6 +194,22 @@ def test_a_wait_that_is_too_short_exits_3(house):
     done = house.cli("result", "never-comes", "--wait", "--timeout", "0.3")
     assert done.code == TIMED_OUT
     assert done.seconds < 5
+
+
+def test_a_wait_for_programs_that_is_too_short_says_where_the_job_stands(house):
+    done = house.cli("result", "never-comes", "--wait", "--timeout", "0.3", "--json")
+    assert done.code == TIMED_OUT
+    assert done.json() == {"id": "never-comes", "state": "pending"}
+
+
+def test_a_push_that_redis_refuses_is_told_in_one_line(redis, cli):
+    redis.client.config_set("maxmemory", 1)
+    done = cli("enqueue", "--id", "no-room", "--field", "content=text")
+    redis.client.config_set("maxmemory", 0)
+    assert done.code == OUT_OF_REACH
+    assert done.err.startswith("headgate: ") and done.err.count("headgate:") == 1
+    assert "no-room" in done.err and "maxmemory" in done.err
+    assert not redis.waiting()
 
 
 def test_cancel_ends_a_running_job(redis, sim, worker, cli):

@@ -4,8 +4,11 @@
 #include "worker/cli/verb.h"
 #include "worker/worker.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct verb *const verbs[] = {
     &verb_worker, &verb_enqueue, &verb_result, &verb_cancel, &verb_stats,  &verb_reset_cooldowns,
@@ -153,12 +156,26 @@ dispatch(int argc, char **argv)
     return EXIT_OK;
 }
 
-/* What could not be printed (a full disk, a reader that is gone) is no success. */
+static bool
+reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+/* What could not be printed is no success. A reader that has seen enough (`| head -1`) is no
+ * trouble either: we end as any other program does, by the signal that main() ignores because of
+ * our connections. */
 static int
 check_output(int exit_code)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return exit_code;
+    if (reader_is_gone()) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
     fprintf(stderr, "headgate: not all could be written to standard output\n");
     return exit_code == EXIT_OK ? EXIT_FAILED : exit_code;
 }

@@ -154,8 +154,10 @@ on_pushed(const redisReply *reply, const struct error *error, void *arg)
     (void)reply;
     e->pending--;
     if (error != NULL) {
-        fprintf(stderr, "headgate: %s: ", push->id->text);
-        e->exit_code = verb_error(error);
+        struct error told;
+
+        error_set(&told, error->kind, "%s (job %.80s)", error->message, push->id->text);
+        e->exit_code = verb_error(&told);
         free(push->id);
     } else if (e->wait) {
         *e->last = push->id;

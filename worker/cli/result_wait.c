@@ -131,6 +131,17 @@ result_show(struct session *session, const char *id, bool json)
     return exit_code;
 }
 
+/* A program that waits reads where the job stands, people read why we stopped. */
+static int
+tell_timeout(const char *id, enum standing standing, bool json)
+{
+    char *name = harmless_text(id);
+
+    fprintf(stderr, "headgate: %s is not final in time\n", name);
+    free(name);
+    return json ? show_unfinished(id, standing, json) : EXIT_TIMEOUT;
+}
+
 int
 result_wait(struct session *session, const char *id, int64_t until_ms, bool json)
 {
@@ -145,10 +156,8 @@ result_wait(struct session *session, const char *id, int64_t until_ms, bool json
             found_job_release(&found);
             return exit_code;
         }
-        if (clock_mono_ms() >= until_ms) {
-            fprintf(stderr, "headgate: %s is not final in time\n", id);
-            return EXIT_TIMEOUT;
-        }
+        if (clock_mono_ms() >= until_ms)
+            return tell_timeout(id, found.standing, json);
         session_sleep(session, POLL_MS);
     }
 }
