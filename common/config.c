@@ -24,8 +24,8 @@
 
 const struct config_setting config_settings[] = {
     {"REDIS_URL", "redis://localhost:6379/0", config_read_redis, MEMBER(redis), .shown = CONFIG_URL,
-     .help = "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, or "
-             "unix:///path"},
+     .help = "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, "
+             "unix:///path, redis+sentinel://host,.../master-name or redis+cluster://host,..."},
     {"HEADGATE_REDIS_CA", NULL, config_read_bounded, MEMBER(redis.tls.ca), 0,
      sizeof(((struct config *)0)->redis.tls.ca) - 1,
      .help = "PEM file of the authority that signed Redis' certificate; else the system's count"},

@@ -209,11 +209,7 @@ config_read_redis(const struct config_setting *setting, const char *text, void *
     struct redis_url *url = member;
 
     (void)setting;
-    if (redis_url_parse(text, url, err) != 0)
-        return -1;
-    if (url->topology == REDIS_SENTINEL)
-        return error_set(err, ERROR_CONFIG, "Sentinel is not available in this version");
-    return 0;
+    return redis_url_parse(text, url, err);
 }
 
 int

@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "common/redis/redis_private.h"
 #include "common/redis/redis_reply.h"
+#include "common/redis/redis_sentinel.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -324,6 +325,18 @@ on_link_down(const struct error *why, void *arg)
 }
 
 static void
+open_link(struct redis *redis)
+{
+    struct error why;
+
+    redis->state = REDIS_OPENING;
+    if (redis_follow_locate(redis, &why) == 0)
+        redis_link_open(redis->link);
+    else
+        redis_give_up(redis, &why);
+}
+
+static void
 on_wake_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct redis *redis = arg;
@@ -331,11 +344,7 @@ on_wake_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     switch (redis->state) {
-    case REDIS_DOWN:
-        redis->state = REDIS_OPENING;
-        redis_follow_locate(redis);
-        redis_link_open(redis->link);
-        break;
+    case REDIS_DOWN: open_link(redis); break;
     case REDIS_LOGIN: redis_login_probe(redis); break;
     case REDIS_READY: redis_listener_ping(redis); break;
     case REDIS_OPENING: break; /* the link has timers of its own */
@@ -421,6 +430,8 @@ redis_new(const struct redis_options *options)
         .on_down = on_link_down,
         .arg = redis,
     });
+    if (redis->options.sentinel != NULL)
+        redis_sentinel_join(redis->options.sentinel, redis);
     redis_ring_in(redis->wake_timer, 0);
     return redis;
 }
@@ -432,6 +443,8 @@ redis_free(struct redis *redis)
         return;
     if (redis->is_freed != NULL)
         *redis->is_freed = true;
+    if (redis->options.sentinel != NULL)
+        redis_sentinel_leave(redis->options.sentinel, redis);
     redis_link_free(redis->link);
     redis_calls_release(&redis->calls);
     redis_listener_release(redis);

@@ -18,6 +18,9 @@
  * that slot's node takes commands on it. A command that is told MOVED was not run: it, and what is
  * called meanwhile, goes to the new node as soon as that is ready. Calls made before the first
  * connect has ended wait for it.
+ *
+ * With Sentinel a connection goes to the primary that the sentinels name, and at once to the next
+ * one. A server that says it is a replica is not it.
  */
 #ifndef COMMON_REDIS_H
 #define COMMON_REDIS_H
@@ -34,6 +37,7 @@
 
 struct redis;
 struct redis_call;
+struct redis_sentinel;
 
 /* A Lua script; fill it with redis_script_init. It outlives the calls that use it. */
 struct redis_script {
@@ -78,6 +82,7 @@ struct redis_options {
     int64_t ping_every_ms;         /* of a listener; 0: 5000 */
     struct redis_cluster *cluster; /* borrowed; NULL: no cluster, the server is the URL's */
     const char *key; /* whose slot it follows, copied; NULL: any node will do. Only with cluster */
+    struct redis_sentinel *sentinel; /* borrowed; NULL: none; it knows where the server is */
     bool goes_aside; /* a command that is told ASK is asked of the node it names, behind ASKING;
                         else it fails with ERROR_TRANSIENT, as a blocking pop should */
     redis_state_fn *on_state; /* may be NULL; runs on every change */

@@ -1,6 +1,7 @@
 #include "common/redis/redis_private.h"
 
 #include "common/clock.h"
+#include "common/redis/redis_sentinel.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -17,18 +18,21 @@ redis_follows(const struct redis *redis)
     return redis->options.cluster != NULL;
 }
 
-void
-redis_follow_locate(struct redis *redis)
+int
+redis_follow_locate(struct redis *redis, struct error *err)
 {
     const struct redis_node_address *to;
 
+    if (redis->options.sentinel != NULL)
+        return redis_sentinel_locate(redis->options.sentinel, &redis->url, err);
     if (!redis_follows(redis))
-        return;
+        return 0;
     to = redis_cluster_locate(redis->options.cluster, redis->slot,
                               redis->is_sent_on ? 0 : redis->misses);
     redis->is_sent_on = false;
     snprintf(redis->url.host, sizeof(redis->url.host), "%s", to->host);
     redis->url.port = to->port;
+    return 0;
 }
 
 /* Who may not ask for the map, or asks a server that is no cluster, does without it. */
@@ -54,6 +58,8 @@ redis_follow_miss(struct redis *redis)
 {
     int nodes = redis_follows(redis) ? redis_cluster_nodes(redis->options.cluster) : 0;
 
+    if (redis->options.sentinel != NULL)
+        redis_sentinel_ask(redis->options.sentinel);
     redis->misses++;
     if (redis->state == REDIS_READY || redis->misses > 2 * nodes || redis->misses > MISSES_MAX)
         redis->is_holding = false;
@@ -100,6 +106,23 @@ connect_anew(struct redis *redis)
     redis_link_close(redis->link);
     redis_calls_fail_open(&redis->calls, &redis->last_error, clock_mono_ms());
     redis_ring_in(redis->wake_timer, 0);
+}
+
+void
+redis_follow_primary(struct redis *redis)
+{
+    struct redis_url url = redis->url;
+    struct error err;
+    bool is_there = redis_sentinel_locate(redis->options.sentinel, &url, &err) == 0 &&
+                    url.port == redis->url.port && strcmp(url.host, redis->url.host) == 0;
+
+    if (redis->state == REDIS_DOWN)
+        redis_ring_in(redis->wake_timer, 0);
+    if (redis->state == REDIS_DOWN || is_there)
+        return;
+    error_set(&redis->last_error, ERROR_LOST, "the primary is %s:%d now", url.host, url.port);
+    redis_ring_in(redis->tell_timer, 0);
+    connect_anew(redis);
 }
 
 void

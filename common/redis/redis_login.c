@@ -3,6 +3,7 @@
 #include "common/redis/redis_reply.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define PROBE_AGAIN_MS 100 /* while Redis loads its data, or waits for its primary */
 
@@ -29,13 +30,35 @@ redis_is_answer(const struct error *error)
            redis_error_is(error->message, "ASK");
 }
 
+/* Of a ROLE: a replica takes none of our commands. */
+static bool
+is_replica(const redisReply *reply)
+{
+    const char *role = redis_str(redis_at(reply, 0), "master");
+
+    return strcmp(role, "master") != 0;
+}
+
+static void
+refuse_replica(struct redis *redis)
+{
+    struct error why;
+
+    error_set(&why, ERROR_TRANSIENT,
+              "%s:%d is a replica: waiting for the sentinels to name the "
+              "primary",
+              redis->url.host, redis->url.port);
+    redis_give_up(redis, &why);
+}
+
 static void
 on_probe(const redisReply *reply, const struct error *error, void *arg)
 {
     struct redis *redis = arg;
 
-    (void)reply;
-    if (redis_is_answer(error) && redis->is_listener) {
+    if (error == NULL && redis->options.sentinel != NULL && is_replica(reply)) {
+        refuse_replica(redis);
+    } else if (redis_is_answer(error) && redis->is_listener) {
         redis_listener_start(redis);
     } else if (redis_is_answer(error)) {
         redis_become_ready(redis);
@@ -51,11 +74,16 @@ on_probe(const redisReply *reply, const struct error *error, void *arg)
 void
 redis_login_probe(struct redis *redis)
 {
-    /* A node that does not own the slot answers PING all the same. */
-    redis_say(redis, redis->options.connect_timeout_ms, on_probe,
-              redis->key != NULL && redis_follows(redis)
-                  ? (const char *const[]){"EXISTS", redis->key, NULL}
-                  : (const char *const[]){"PING", NULL});
+    const char *const ping[] = {"PING", NULL}, *const role[] = {"ROLE", NULL};
+    const char *const exists[] = {"EXISTS", redis->key, NULL};
+    const char *const *words = ping;
+
+    /* A node that does not own the slot answers PING all the same, and so does a replica. */
+    if (redis->key != NULL && redis_follows(redis))
+        words = exists;
+    else if (redis->options.sentinel != NULL)
+        words = role;
+    redis_say(redis, redis->options.connect_timeout_ms, on_probe, words);
 }
 
 static void

@@ -4,7 +4,8 @@
  *     redis.c           the connection's life, its calls, what the owner is told
  *     redis_login.c     from connected to ready
  *     redis_listener.c  SUBSCRIBE, messages, pings
- *     redis_follow.c    a slot of a cluster: where it lives, calls that wait for it to be there
+ *     redis_follow.c    where the server is: a slot of a cluster, and calls that wait for it to be
+ *                       there; the primary that the sentinels name
  *
  * Below them, each a room of its own: redis_link (bytes), redis_calls (who waits for which
  * answer), redis_command and redis_reply (the words), redis_resolve (names).
@@ -56,6 +57,7 @@ struct redis {
     int misses;          /* connects in a row that have failed */
     int hops;            /* redirects in a row without becoming ready */
     struct redis_channel *channels;
+    struct redis *joined_prev, *joined_next; /* of those that the sentinel tells */
     bool *is_freed; /* set by a free inside on_state or a failed call's callback */
 };
 
@@ -81,8 +83,11 @@ bool redis_is_answer(const struct error *error);
 
 /* Are we in a cluster? */
 bool redis_follows(const struct redis *redis);
-/* Sets the URL to the node that is tried next. Without a cluster all of these do nothing. */
-void redis_follow_locate(struct redis *redis);
+/* Sets the URL to the server that is tried next. -1: it is not known. Without a cluster or
+ * sentinels all of these do nothing. */
+int redis_follow_locate(struct redis *redis, struct error *err) WARN_UNUSED;
+/* The sentinels have named the primary: the connection is, or goes, there. */
+void redis_follow_primary(struct redis *redis);
 /* A part of the login: the map of the slots. */
 void redis_follow_learn(struct redis *redis);
 /* A connect has failed, or a connection was lost. True: calls go on waiting for the next. */

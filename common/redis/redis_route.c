@@ -1,6 +1,7 @@
 #include "common/redis/redis_route.h"
 
 #include "common/memory.h"
+#include "common/redis/redis_sentinel.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,9 @@ struct redis_route {
     char *client_name; /* owned */
     redis_state_fn *on_state;
     void *arg;
-    struct redis_cluster *cluster; /* owned; NULL: one server */
-    struct redis *any;             /* of the one server, or of some node; owned */
+    struct redis_cluster *cluster;   /* owned; NULL: one server */
+    struct redis_sentinel *sentinel; /* owned; NULL: none */
+    struct redis *any;               /* of the one server, or of some node; owned */
     struct lane *lanes;
     int lane_count;
 };
@@ -37,6 +39,7 @@ connect_to(struct redis_route *route, const char *key, const char *client_name,
         .base = route->base,
         .url = &route->url,
         .cluster = route->cluster,
+        .sentinel = route->sentinel,
         .key = key,
         .client_name = client_name,
         .on_state = on_state,
@@ -59,6 +62,8 @@ redis_route_new(struct event_base *base, const struct redis_url *url, const char
     route->arg = arg;
     if (url->topology == REDIS_CLUSTER)
         route->cluster = redis_cluster_new(url);
+    if (url->topology == REDIS_SENTINEL)
+        route->sentinel = redis_sentinel_new(base, url, client_name);
     route->any = connect_to(route, NULL, client_name, on_state, NULL, arg);
     return route;
 }
@@ -81,6 +86,7 @@ redis_route_free(struct redis_route *route)
         free_lane(route, route->lanes);
     redis_free(route->any);
     redis_cluster_free(route->cluster);
+    redis_sentinel_free(route->sentinel);
     free(route->client_name);
     free(route);
 }

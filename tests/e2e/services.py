@@ -19,7 +19,7 @@ FINAL_STATES = {"succeeded", "failed", "expired", "cancelled"}
 class RedisServer(Process):
     """A redis-server on a unix socket and a port; knows where Headgate puts things."""
 
-    def __init__(self, directory, aof=False, arguments=(), port=None, within=()):
+    def __init__(self, directory, aof=False, arguments=(), port=None, within=(), password=""):
         super().__init__("redis", directory)
         self.port = port or free_port()
         self.socket = str(self.directory / "redis.sock")
@@ -30,7 +30,7 @@ class RedisServer(Process):
             "--appendonly", "yes" if aof else "no", "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction", *arguments,
         ]
-        self.client = redis_client.Redis(unix_socket_path=self.socket)
+        self.client = redis_client.Redis(unix_socket_path=self.socket, password=password or None)
 
     def up(self):
         self.start(self.arguments, {"PATH": "/usr/bin:/bin"})

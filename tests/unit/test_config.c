@@ -233,8 +233,9 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
          "HEADGATE_RETRY_CAP_MS=999: must not be below HEADGATE_RETRY_BASE_MS"},
         {"HEADGATE_RETRY_BASE_MS", "60001",
          "HEADGATE_RETRY_CAP_MS: must not be below HEADGATE_RETRY_BASE_MS"},
-        {"REDIS_URL", "redis+sentinel://h/m",
-         "REDIS_URL=redis+sentinel://h/m: Sentinel is not available in this version"},
+        {"REDIS_URL", "redis+sentinel://h",
+         "REDIS_URL=redis+sentinel://h: there is no master name: "
+         "redis+sentinel://host:26379/mymaster/0"},
         {"USE_CELERY", "true", "USE_CELERY=true: Celery tasks are not available in this version"},
         {"USE_CELERY", "1", "USE_CELERY=1: Celery tasks are not available in this version"},
         {"USE_CELERY", "maybe", "USE_CELERY=maybe: must be false, true, no, yes, 0 or 1"},
