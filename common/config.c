@@ -327,15 +327,34 @@ warn_of_unknown(void)
     }
 }
 
+static void
+begin_load(struct config *config, config_getenv_fn *getenv_fn, void *arg)
+{
+    *config = (struct config){
+        .getenv_fn = getenv_fn == NULL ? from_environment : getenv_fn,
+        .getenv_arg = arg,
+        .log_level = LOG_LEVEL_INFO,
+    };
+}
+
+void
+config_load_log(struct config *config, config_getenv_fn *getenv_fn, void *arg)
+{
+    struct error ignored; /* config_load will say it */
+
+    begin_load(config, getenv_fn, arg);
+    for (const struct config_setting *s = config_settings; s->name != NULL; s++)
+        if ((strcmp(s->name, "HEADGATE_LOG") == 0 || strcmp(s->name, "HEADGATE_LOG_LEVEL") == 0) &&
+            load_setting(config, s, &ignored) != 0)
+            continue;
+}
+
 int
 config_load(struct config *config, config_getenv_fn *getenv_fn, void *arg, struct error *err)
 {
     int result = 0;
 
-    *config = (struct config){
-        .getenv_fn = getenv_fn == NULL ? from_environment : getenv_fn,
-        .getenv_arg = arg,
-    };
+    begin_load(config, getenv_fn, arg);
     if (getenv_fn == NULL)
         warn_of_unknown();
     for (const struct config_setting *s = config_settings; result == 0 && s->name != NULL; s++)

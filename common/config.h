@@ -83,6 +83,9 @@ struct config {
 int config_load(struct config *config, config_getenv_fn *getenv_fn, void *arg,
                 struct error *err) WARN_UNUSED;
 void config_release(struct config *config);
+/* Reads only how the log is to look (log_json, log_level), so that what is wrong with the other
+ * settings is told in its form. One that is wrong itself has its default. Nothing to release. */
+void config_load_log(struct config *config, config_getenv_fn *getenv_fn, void *arg);
 
 /* Prints every setting in effect: name, value (secrets as ***), where from (default or
  * environment), what it is for; as a table or as one JSON object. Includes the AWS_* names,

@@ -128,8 +128,9 @@ on_settled(enum settle_status status, void *arg)
     const char *queue = queue_name(a->queue);
     const char *state = result_state_name(a->ending.state);
     int64_t duration_ms = clock_mono_ms() - a->started_mono_ms;
-    double waited_s =
-        a->job.enqueued_at > 0 ? (double)a->started_wall_ms / 1000.0 - a->job.enqueued_at : -1;
+    double waited_s = has_started(a) && a->job.enqueued_at > 0
+                          ? (double)a->started_wall_ms / 1000.0 - a->job.enqueued_at
+                          : -1;
 
     a->op.step = NULL;
     if (status == SETTLE_TOO_LARGE) {
@@ -137,12 +138,14 @@ on_settled(enum settle_status status, void *arg)
         return;
     }
     if (status == SETTLE_OK) {
-        attempt_metrics_job(a->context->metrics, queue, state, (double)duration_ms / 1000.0,
-                            waited_s);
-        log_info("job is final", LOG_STR("job", a->job.id), LOG_STR("queue", queue),
-                 LOG_STR("state", state), LOG_INT("attempt", executions(a)),
-                 LOG_INT("calls", a->call_count), LOG_INT("ms", duration_ms),
-                 LOG_STR("kind", a->ending.kind), LOG_STR("error", a->ending.message));
+        attempt_metrics_job(a->context->metrics, queue, state,
+                            has_started(a) ? (double)duration_ms / 1000.0 : -1, waited_s);
+        /* A failed one is a dead letter, which somebody should look at. */
+        log_write(a->ending.state == STATE_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "job is final",
+                  LOG_STR("job", a->job.id), LOG_STR("queue", queue), LOG_STR("state", state),
+                  LOG_INT("attempt", executions(a)), LOG_INT("calls", a->call_count),
+                  LOG_INT("ms", duration_ms), LOG_STR("kind", a->ending.kind),
+                  LOG_STR("error", a->ending.message), LOG_END);
     } else {
         attempt_metrics_drop(a->context->metrics, queue,
                              status == SETTLE_LATE ? "duplicate" : "lost");

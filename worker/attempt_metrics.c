@@ -57,7 +57,8 @@ attempt_metrics_job(struct metrics *metrics, const char *queue, const char *stat
     char labels[LABELS_MAX] = "";
 
     metrics_label(labels, sizeof(labels), "queue", queue);
-    metrics_observe(metrics, &job_seconds, labels, duration_s);
+    if (duration_s >= 0)
+        metrics_observe(metrics, &job_seconds, labels, duration_s);
     if (waited_s >= 0)
         metrics_observe(metrics, &job_wait_seconds, labels, waited_s);
     metrics_label(labels, sizeof(labels), "state", state);

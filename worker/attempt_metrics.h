@@ -11,7 +11,8 @@
 
 /* One call to a model is over. */
 void attempt_metrics_call(struct metrics *metrics, const struct call *call);
-/* A job is final. `waited_s` < 0: unknown (no enqueued_at). */
+/* A job is final. `duration_s` < 0: it never started; `waited_s` < 0: the same, or no enqueued_at.
+ */
 void attempt_metrics_job(struct metrics *metrics, const char *queue, const char *state,
                          double duration_s, double waited_s);
 /* A job went back to wait: "retried", "waited" or "scheduled". */

@@ -41,6 +41,20 @@ def test_what_is_no_job_becomes_a_dead_letter(house, payload):
     assert_next_good_job_works(house)
 
 
+def test_a_job_that_never_started_has_no_duration_and_its_letter_is_a_warning(redis, worker):
+    process = worker()
+    redis.push({"id": "never-started", "content": 7})
+    redis.wait_result("never-started")
+    final = 'headgate_jobs_total{queue="analyze",state="failed"} 1'
+    text = until(
+        lambda: (t := process.get("/metrics").body.decode()) and final in t and t,
+        what="the failed job in the metrics",
+    )
+    assert "headgate_job_duration_seconds_count" not in text
+    (line,) = [line for line in process.log().splitlines() if "job is final" in line]
+    assert "level=warn" in line
+
+
 def test_a_bad_job_with_a_usable_id_gets_a_failed_result_too(house):
     payload = b'{"id":"usable","content":7,"reply_to":"usable:replies","metadata":{"a":1}}'
     house.redis.push(payload)

@@ -1,5 +1,6 @@
 """Section 8 of the contract: wrong settings stop a start, and say what would be right."""
 
+import json
 import os
 import re
 import socket
@@ -57,6 +58,22 @@ def test_a_wrong_setting_exits_2_and_names_it(lonely, variable, value):
     assert variable in done.err
     assert value in done.err
     assert len(done.err.split(value, 1)[1]) > 5, "says what is allowed"
+
+
+def test_a_wrong_setting_is_told_in_the_form_of_the_log(lonely):
+    done = lonely("worker", HEADGATE_LOG="json", HEADGATE_CONCURRENCY="many", HEADGATE_SPEED="9")
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert done.code == USAGE
+    assert lines[-1]["level"] == "error"
+    assert "HEADGATE_CONCURRENCY=many" in lines[-1]["error"]
+    assert any(line.get("name") == "HEADGATE_SPEED" for line in lines)
+
+
+@pytest.mark.parametrize("value", ["nobody/model", "bedrock/"])
+def test_config_exits_2_where_a_worker_would_not_start(lonely, value):
+    done = lonely("config", HEADGATE_MODELS=value)
+    assert done.code == USAGE
+    assert value in done.err
 
 
 def test_a_worker_without_models_exits_2(lonely):

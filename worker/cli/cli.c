@@ -28,9 +28,12 @@ run_worker(const struct verb *verb, int argc, char **argv)
 
     if (flags_read(verb, argc, argv, flags, 0, 0, &first, &exit_code) != 0)
         return exit_code;
-    if (config_load(&config, NULL, NULL, &err) != 0)
-        return verb_error(&err);
+    config_load_log(&config, NULL, NULL);
     log_setup(config.log_level, config.log_json);
+    if (config_load(&config, NULL, NULL, &err) != 0) {
+        log_error("configuration", LOG_STR("error", err.message));
+        return EXIT_USAGE;
+    }
     exit_code = worker_run(&config);
     config_release(&config);
     return exit_code;

@@ -4,12 +4,29 @@
 #include "common/config.h"
 #include "common/memory.h"
 #include "worker/cli/verb.h"
+#include "worker/model/model.h"
 #include "worker/worker.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+
+/* None is fine here: only a worker must have one. */
+static int
+check_models(const struct config *config, struct error *err)
+{
+    const char *name = config->models_are_bedrock ? "BEDROCK_MODEL_ID" : "HEADGATE_MODELS";
+    struct model_list models;
+    struct error why;
+
+    if (config->models == NULL)
+        return 0;
+    if (model_list_init(&models, config->models, config->models_are_bedrock, &why) < 0)
+        return error_set(err, ERROR_CONFIG, "%s=%.80s: %s", name, config->models, why.message);
+    model_list_release(&models);
+    return 0;
+}
 
 static int
 run_config(const struct verb *verb, int argc, char **argv)
@@ -25,6 +42,10 @@ run_config(const struct verb *verb, int argc, char **argv)
         return exit_code;
     if (config_load(&config, NULL, NULL, &err) != 0)
         return verb_error(&err);
+    if (check_models(&config, &err) != 0) {
+        config_release(&config);
+        return verb_error(&err);
+    }
     out = xevbuffer();
     config_show(&config, json, out);
     print_buffer(out);
