@@ -75,6 +75,18 @@ has_part(CURLU *url, CURLUPart part)
     return has;
 }
 
+/* libcurl decodes %XX in a host: what comes out goes into a header. */
+static bool
+has_plain_host(CURLU *url)
+{
+    char *host = take_part(url, CURLUPART_HOST);
+    bool is_plain = host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789-._:[]")] == '\0';
+
+    free(host);
+    return is_plain;
+}
+
 static bool
 is_loopback(const char *host)
 {
@@ -120,6 +132,8 @@ read_url(struct aws_endpoint *endpoint, CURLU *url, const char *text, struct err
     free(scheme);
     if (!endpoint->is_https && !is_http)
         return error_set(err, ERROR_CONFIG, "must begin with https:// or http://");
+    if (!has_plain_host(url))
+        return error_set(err, ERROR_CONFIG, "its host must be a plain name or address");
     if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD) ||
         has_part(url, CURLUPART_QUERY) || has_part(url, CURLUPART_FRAGMENT))
         return error_set(err, ERROR_CONFIG, "must have no user, query or fragment");

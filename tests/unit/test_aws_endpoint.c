@@ -146,6 +146,8 @@ what_is_no_base_url_is_refused_by_the_name_of_its_variable(void **state)
         "https://h/a b",
         "https://h:0x1",
         "https://h:99999",
+        "http://%fault",
+        "https://h%20x",
         "https://h\r\nX: y",
     };
 
