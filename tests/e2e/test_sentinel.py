@@ -18,7 +18,7 @@ class Sentinel(Process):
         lines = [
             f"port {self.port}", "bind 127.0.0.1", f"dir {self.directory}",
             f"sentinel monitor {MASTER} 127.0.0.1 {primary.port} {QUORUM}",
-            f"sentinel down-after-milliseconds {MASTER} 700",
+            f"sentinel down-after-milliseconds {MASTER} 1500",
             f"sentinel failover-timeout {MASTER} 3000",
         ]
         if password:
@@ -89,8 +89,16 @@ class Watched:
     def node_at(self, port):
         return next(node for node in self.nodes if node.port == port)
 
+    def has_settled_at(self, primary):
+        """A second failover, right behind the first, would lose what is pushed in between."""
+        others = [node for node in self.nodes if node is not primary and node.is_alive()]
+        states = [node.client.info("replication") for node in (primary, *others)]
+        return states[0]["role"] == "master" and all(
+            state["role"] == "slave" and state["master_port"] == primary.port
+            and state["master_link_status"] == "up" for state in states[1:])
+
     def wait_new_primary(self):
-        """Until the sentinels name another one, and it takes writes."""
+        """Until the sentinels name another one, and the living nodes follow it."""
         before = self.primary
 
         def named():
@@ -99,7 +107,7 @@ class Watched:
             node = self.node_at(ports.pop()) if len(ports) == 1 else before
             if node is before or not node.is_alive():
                 return None
-            return node if node.client.info("replication")["role"] == "master" else None
+            return node if self.has_settled_at(node) else None
 
         self.primary = until(named, 30, "a new primary")
         return self.primary
@@ -180,7 +188,7 @@ def test_a_primary_that_comes_back_as_replica_is_not_worked_on(watched, servers,
     old = watched.primary
     primary = watched.fail_over()
     old.up()
-    until(lambda: old.client.info("replication")["role"] == "slave", 30, "an old primary demoted")
+    until(lambda: watched.has_settled_at(primary), 30, "an old primary demoted")
     primary.push(job("home"))
     assert primary.wait_result("home", 15)["state"] == "succeeded"
     until(process.is_ready, 15, "readiness")
