@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,23 +38,39 @@ def stays(fact, seconds, what="the state"):
         time.sleep(0.02)
 
 
-_next_port = None
+# Below the ephemeral range, in blocks that a process holds as long as it lives.
+PORT_BLOCKS = range(10000, 32000, 50)
+_ports = iter(())
+_held_blocks = []
+
+
+def _take_block():
+    """Ports that no other test process of this machine is given. Who binds the block's name, an
+    abstract Unix socket, has it; the kernel gives it back when the process ends, however it does."""
+    for start in random.sample(PORT_BLOCKS, len(PORT_BLOCKS)):
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0headgate-test-ports-{start}")
+        except OSError:
+            name.close()
+            continue
+        _held_blocks.append(name)
+        return iter(range(start, start + PORT_BLOCKS.step))
+    raise AssertionError("every block of ports is taken")
 
 
 def free_port():
-    """A port nobody else is given: below the ephemeral range, its own block per xdist worker."""
-    global _next_port
-    if _next_port is None:
-        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-        _next_port = 20000 + worker * 1500 + os.getpid() % 150 * 10
+    """A port nobody else is given, and that nobody listens on."""
+    global _ports
     while True:
-        _next_port += 1
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", _next_port))
-                return _next_port
-            except OSError:
-                continue
+        for port in _ports:
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    continue
+        _ports = _take_block()
 
 
 @dataclass

@@ -7,11 +7,13 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,18 +35,49 @@ pause_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
+/* Is nobody there, or on the way to somebody, with this port? */
+static bool
+is_free(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+
+    close(fd);
+    return is_free;
+}
+
+/* Whoever binds a port's name, an abstract Unix socket, has the port as long as its process lives:
+ * so no other test process of this machine takes it, not even between two starts of a server. */
+static bool
+reserve(int port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int len = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "headgate-test-port-%d", port);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&name, size) == 0)
+        return true;
+    close(fd);
+    return false;
+}
+
+/* Below the ephemeral range, and below the ports of the end-to-end tests. */
 static int
 free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int first = 6500, count = 3500;
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        give_up("no free port");
-    close(fd);
-    return ntohs(address.sin_port);
+    for (int i = 0; i < count; i++) {
+        int port = first + (getpid() + i) % count;
+
+        if (reserve(port) && is_free(port))
+            return port;
+    }
+    give_up("no free port");
 }
 
 static void __attribute__((noreturn)) become_server(const struct redis_server *server)
