@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test chaos soak check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test chaos soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -147,6 +147,10 @@ soak: deps ## memory and descriptors stay flat under a mix of everything: SECOND
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@SECONDS=$(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),1800) /usr/bin/python3 tests/soak/soak.py
 
+bench-policy: deps ## v1, v2 and paced side by side: ONLY=1.2x POLICIES=v2,paced QUICK=1 OUT=file.md
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@/usr/bin/python3 tests/bench/policy.py
+
 check: $(LUA:%=$B/%.h) ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))
 	@echo 'clang-format' && clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(FUZZ) $(SUPPORT) \
@@ -166,4 +170,4 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
