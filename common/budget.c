@@ -42,12 +42,19 @@ answers_of(int64_t memory_max, int64_t largest_answer)
     return larger(memory_max / ANSWERS_PART, BUDGET_ANSWER_COPIES * largest_answer);
 }
 
-/* What one claim needs, as its reply is read and copied out, and one answer as it is read. */
+/* A claim's reply is read, and copied out. */
+static int64_t
+in_passing(int64_t batch)
+{
+    return 2 * batch;
+}
+
+/* What one claim needs in passing, and one answer as it is read. */
 static int64_t
 put_aside(int64_t memory_max, int64_t largest_job, int64_t largest_answer)
 {
-    return PROCESS_BYTES + HTTP_COPIES * http_bytes_of(memory_max) + 2 * batch_of(largest_job) +
-           BUDGET_ANSWER_COPIES * largest_answer;
+    return PROCESS_BYTES + HTTP_COPIES * http_bytes_of(memory_max) +
+           in_passing(batch_of(largest_job)) + BUDGET_ANSWER_COPIES * largest_answer;
 }
 
 int64_t
@@ -96,9 +103,10 @@ budget_take(struct budget *budget, int64_t bytes)
 }
 
 int64_t
-budget_claim_bytes(const struct budget *budget, int64_t most)
+budget_claim_bytes(const struct budget *budget, int open_claims, int64_t most)
 {
-    int64_t left = budget->max - budget->for_answers - budget->held;
+    int64_t of_claim = budget_of_job(budget->batch) + in_passing(budget->batch);
+    int64_t left = budget->max - budget->for_answers - budget->held - open_claims * of_claim;
 
     if (budget->max == 0)
         return most;

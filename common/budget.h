@@ -44,7 +44,8 @@ void budget_charge(struct budget *budget, int64_t bytes);
 /* Charges `bytes`, or nothing when there is no room. */
 bool budget_take(struct budget *budget, int64_t bytes);
 /* How many bytes of jobs may be claimed now, all of one claim together; 0 when not even the largest
- * job would fit, at most `most`. */
-int64_t budget_claim_bytes(const struct budget *budget, int64_t most);
+ * job would fit, at most `most`. Each of `open_claims`, which nobody knows yet what they bring, is
+ * thought to bring as much as one may. */
+int64_t budget_claim_bytes(const struct budget *budget, int open_claims, int64_t most);
 
 #endif

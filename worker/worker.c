@@ -60,11 +60,11 @@ on_room(void *arg)
 }
 
 static int64_t
-room_bytes(int64_t most, void *arg)
+room_bytes(int open_claims, int64_t most, void *arg)
 {
     const struct worker *w = arg;
 
-    return budget_claim_bytes(&w->budget, most);
+    return budget_claim_bytes(&w->budget, open_claims, most);
 }
 
 static struct beat *

@@ -204,16 +204,22 @@ on_claims(enum claim_status status, struct claim *claims, int count, int64_t nex
 static int64_t
 room_bytes(const struct intake *intake)
 {
-    return intake->options.room_bytes(QUEUE_CLAIM_BYTES, intake->options.arg);
+    int open_claims = 0;
+
+    for (int i = 0; i < intake->count; i++)
+        open_claims += intake->sources[i].is_claiming;
+    return intake->options.room_bytes(open_claims, QUEUE_CLAIM_BYTES, intake->options.arg);
 }
 
 static void
 claim(struct source *source, int max)
 {
+    int64_t max_bytes = room_bytes(source->intake);
+
     source->is_claiming = true;
     source->asked = max;
     source->claiming_since_ms = clock_mono_ms();
-    queue_claim(source->queue, max, room_bytes(source->intake), on_claims, source);
+    queue_claim(source->queue, max, max_bytes, on_claims, source);
 }
 
 /* A job that a pop brought when no slot is left, or none may start, goes back to the head. */

@@ -23,8 +23,9 @@ struct intake_options {
     int64_t block_ms;            /* of a blocking pop: well below a lease */
     /* How many jobs may be claimed right now: free slots, 0 while nothing may start. */
     int (*room)(void *arg);
-    /* How many bytes of jobs a claim may bring, at most `most`; 0: none may be claimed. */
-    int64_t (*room_bytes)(int64_t most, void *arg);
+    /* How many bytes of jobs one more claim may bring beside `open_claims` whose servers hang, at
+     * most `most`; 0: none may be claimed. */
+    int64_t (*room_bytes)(int open_claims, int64_t most, void *arg);
     /* Does this worker's lease on the queue hold? */
     bool (*may_claim)(struct queue *queue, void *arg);
     /* A job; the claim is the callee's. */
