@@ -33,6 +33,13 @@ class Bucket:
         return 0
 
 
+class Liar(Bucket):
+    """Says that nothing passes for half a minute, and takes the next call."""
+
+    def retry_after(self, now):
+        return 30
+
+
 class Window:
     """A fixed minute; it began before the run."""
 
@@ -159,6 +166,13 @@ def test_a_large_quota_is_used_up_too(redis):
 def test_a_window_is_used_up_and_seldom_overdrawn(redis, tells):
     run = Run(redis, Window(10, tells), 1.2)
     assert run.utilisation(10) >= 0.93
+    assert run.refused_per_1000() <= 12
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_wrong_retry_after_does_hardly_any_harm(redis, seed):
+    run = Run(redis, Liar(10, 20), 1.5, seed=seed)
+    assert run.utilisation(10) >= 0.95
     assert run.refused_per_1000() <= 12
 
 

@@ -92,9 +92,11 @@ local function stops(number, retry_after)
     if s.refused < 0.5 * length then s.run, s.refused, length = number, 0, 1 end
     s.refused = s.refused + 1
     local many = retry_after > 2 and 2 or max(4, STOP_S * s.quota) -- at high rates echoes run, too
-    if number ~= s.scout and (s.refused < many or s.refused < 0.8 * length) then return false end
+    local is_scout = number == s.scout
+    if not is_scout and (s.refused < many or s.refused < 0.8 * length) then return false end
     s.pause_s = min(PAUSE_MAX_S, max(0.5, 2 * s.pause_s))
-    s.pause = now + (retry_after > 0 and min(retry_after, 60) or s.pause_s)
+    -- Providers tell dates that are not so: one is believed when a scout was refused, too.
+    s.pause = now + (is_scout and retry_after > 0 and min(retry_after, 60) or s.pause_s)
     s.scout, s.refused, s.cut = 0, 0, s.number
     return true
 end
