@@ -22,6 +22,7 @@ from services import PRIMARY, SECOND, THIRD, RedisServer, Simulator  # noqa: E40
 from support import http_call  # noqa: E402
 
 DEADLINE_S = 60
+SLOTS = 1000  # of all workers together
 ANSWERS = "bench:answers"
 # Commands of workers; those that scripts run are not counted again.
 WORKER_COMMANDS = ("evalsha", "eval", "blmove", "blpop", "ping", "publish")
@@ -38,7 +39,7 @@ class House:
             Worker(f"worker{n}", directory / f"worker{n}", environment(
                 self.redis.url, self.sim.url, HEADGATE_POLICY=policy, HEADGATE_LEASE_SECONDS=12,
                 HEADGATE_RETRY_BASE_MS=1000, HEADGATE_MAX_ATTEMPTS=3, HEADGATE_LOG_LEVEL="warn",
-                HEADGATE_CONCURRENCY=100)).up(wait_ready=False)
+                HEADGATE_CONCURRENCY=SLOTS // worker_count)).up(wait_ready=False)
             for n in range(worker_count)]
         for worker in self.workers:
             worker.wait_ready(60)

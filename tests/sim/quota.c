@@ -18,15 +18,6 @@ quota_fill(struct quota *quota, int64_t now_ms)
     quota->updated_ms = is_bucket ? now_ms : -1;
 }
 
-void
-quota_set(struct quota *quota, const struct quota_limit *limit, int64_t now_ms)
-{
-    if (limit_equals(&quota->limit, limit))
-        return;
-    quota->limit = *limit;
-    quota_fill(quota, now_ms);
-}
-
 static void
 bucket_refresh(struct quota *quota, int64_t now_ms)
 {
@@ -41,6 +32,21 @@ bucket_refresh(struct quota *quota, int64_t now_ms)
     else
         quota->level += elapsed_ms * quota->limit.per_minute;
     quota->updated_ms = now_ms;
+}
+
+void
+quota_set(struct quota *quota, const struct quota_limit *limit, int64_t now_ms)
+{
+    bool is_refill = quota->limit.kind == QUOTA_BUCKET && limit->kind == QUOTA_BUCKET &&
+                     quota->limit.most == limit->most;
+
+    if (limit_equals(&quota->limit, limit))
+        return;
+    if (is_refill)
+        bucket_refresh(quota, now_ms);
+    quota->limit = *limit;
+    if (!is_refill)
+        quota_fill(quota, now_ms);
 }
 
 static void

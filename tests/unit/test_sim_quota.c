@@ -155,6 +155,21 @@ the_same_limit_keeps_the_level_and_a_new_one_starts_full(void **state)
     (void)state;
 }
 
+static void
+a_bucket_whose_rate_alone_changes_keeps_its_level(void **state)
+{
+    struct quota_limit half = TEN_A_SECOND;
+    struct quota quota = {0};
+
+    half.per_minute = 300;
+    quota_set(&quota, &TEN_A_SECOND, 0);
+    assert_int_equal(take_all(&quota, 0), 5);
+    quota_set(&quota, &half, 200); /* two have come by the old rate */
+    assert_int_equal(take_all(&quota, 200), 2);
+    assert_int_equal(take_all(&quota, 1000), 4);
+    (void)state;
+}
+
 int
 main(void)
 {
@@ -168,6 +183,7 @@ main(void)
         cmocka_unit_test(an_empty_rate_lets_the_burst_through_and_nothing_more),
         cmocka_unit_test(a_window_opens_with_the_first_call_and_renews_at_its_end),
         cmocka_unit_test(the_same_limit_keeps_the_level_and_a_new_one_starts_full),
+        cmocka_unit_test(a_bucket_whose_rate_alone_changes_keeps_its_level),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
