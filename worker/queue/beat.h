@@ -20,8 +20,8 @@ struct beat_options {
     void (*on_lease_lost)(struct queue *queue, void *arg);
     /* A job was cancelled; the notice may have come before by another way. */
     void (*on_cancel)(struct queue *queue, const char *job_id, void *arg);
-    /* After every beat: is the queue paused, does a blocking pop's job lie in the inbox, when is
-     * the next delayed job due (-1: none). */
+    /* After every beat: is the queue paused, does a job that a blocking pop has brought lie in the
+     * inbox, when is the next delayed job due (-1: none). */
     void (*on_news)(struct queue *queue, bool is_paused, bool has_inbox, int64_t next_due_ms,
                     void *arg);
     void *arg;

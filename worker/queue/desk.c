@@ -163,7 +163,7 @@ desk_pause(struct desk *desk, const char *queue, bool is_paused, redis_reply_fn 
 struct redis_call *
 desk_stats(struct desk *desk, const char *queue, redis_reply_fn *fn, void *arg)
 {
-    static const char *const names[] = {"delayed", "owners", "dead", "workers", "paused"};
+    static const char *const names[] = {"delayed", "owners", "dead", "workers", "paused", "inbox"};
     struct key_list keys = {0};
     struct redis_args args = {0};
     struct redis_call *call;

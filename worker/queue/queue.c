@@ -28,7 +28,7 @@ name_keys(struct queue *queue)
     static const char *const shared[KEY_COUNT] = {
         [KEY_DELAYED] = "delayed",   [KEY_DELAYED_JOBS] = "delayed:jobs",
         [KEY_OWNERS] = "owners",     [KEY_WORKERS] = "workers",
-        [KEY_GONE] = "gone",         [KEY_PAUSED] = "paused",
+        [KEY_INBOX] = "inbox",       [KEY_PAUSED] = "paused",
         [KEY_CRASHES] = "crashes",   [KEY_CANCELLED] = "cancelled",
         [KEY_STATS] = "stats",       [KEY_DEAD] = "dead",
         [KEY_DONE_CHANNEL] = "done", [KEY_CONTROL_CHANNEL] = "control",
@@ -36,7 +36,6 @@ name_keys(struct queue *queue)
     static const char *const own[KEY_COUNT] = {
         [KEY_INFLIGHT] = "inflight",
         [KEY_BEGUN] = "begun",
-        [KEY_INBOX] = "inbox",
     };
 
     queue->keys[KEY_QUEUE] = xstrdup(queue->name);

@@ -68,12 +68,13 @@ typedef void queue_claims_fn(enum claim_status status, struct claim *claims, int
                              int64_t next_due_ms, const struct error *error, void *arg);
 /* The most that a claim should bring at once, however large the jobs are. */
 #define QUEUE_CLAIM_BYTES (16 * 1024 * 1024)
-/* Claims up to `max` jobs (0: gives back what a blocking pop has brought) of max_bytes together;
+/* Claims up to `max` jobs (0: gives back what blocking pops have brought) of max_bytes together;
  * the first one counts as none, so that a larger one comes alone. */
 void queue_claim(struct queue *queue, int max, int64_t max_bytes, queue_claims_fn *fn, void *arg);
 
-/* Waits on `connection`, at most block_ms, until the queue has a job, and moves it into this
- * worker's inbox, from where the next queue_claim takes it. `has_come` false: nothing did. */
+/* Waits on `connection`, at most block_ms, until the queue has a job, and moves it into the inbox,
+ * the front part of the queue, from where the next queue_claim takes it, whoever's that is.
+ * `has_come` false: nothing did. */
 typedef void queue_wait_fn(bool has_come, const struct error *error, void *arg);
 void queue_wait(struct queue *queue, struct redis *connection, int64_t block_ms, queue_wait_fn *fn,
                 void *arg);

@@ -19,7 +19,6 @@ enum queue_key {
     KEY_INBOX,
     KEY_OWNERS,
     KEY_WORKERS,
-    KEY_GONE,
     KEY_PAUSED,
     KEY_CRASHES,
     KEY_CANCELLED,

@@ -118,8 +118,8 @@ on_beat(const redisReply *reply, const struct error *error, void *arg)
 void
 queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
 {
-    static const enum queue_key keys[] = {KEY_WORKERS,   KEY_INFLIGHT, KEY_INBOX, KEY_DELAYED,
-                                          KEY_CANCELLED, KEY_PAUSED,   KEY_GONE};
+    static const enum queue_key keys[] = {KEY_WORKERS, KEY_INFLIGHT,  KEY_INBOX,
+                                          KEY_DELAYED, KEY_CANCELLED, KEY_PAUSED};
     struct queue_request *request = queue_request_new(queue, arg);
     struct redis_args args = {0};
 
@@ -175,30 +175,26 @@ reap_send(struct queue_request *request)
     const char *worker = request->reap_worker;
     char *inflight = queue_key_of(queue->prefix, queue->name, "inflight", worker);
     char *begun = queue_key_of(queue->prefix, queue->name, "begun", worker);
-    char *inbox = queue_key_of(queue->prefix, queue->name, "inbox", worker);
     struct redis_args args = {0};
 
     STOP_POINT(request->is_leaving ? "leave" : "reap", "sending");
-    redis_arg_int(&args, 11);
+    redis_arg_int(&args, 10);
     redis_arg(&args, queue->keys[KEY_WORKERS]);
     redis_arg(&args, inflight);
     redis_arg(&args, begun);
-    redis_arg(&args, inbox);
+    redis_arg(&args, queue->keys[KEY_INBOX]);
     redis_arg(&args, queue->keys[KEY_OWNERS]);
     redis_arg(&args, queue->keys[KEY_QUEUE]);
     redis_arg(&args, queue->keys[KEY_DELAYED]);
     redis_arg(&args, queue->keys[KEY_DELAYED_JOBS]);
     redis_arg(&args, queue->keys[KEY_CRASHES]);
     redis_arg(&args, queue->keys[KEY_STATS]);
-    redis_arg(&args, queue->keys[KEY_GONE]);
     redis_arg(&args, worker);
     redis_arg(&args, request->is_leaving ? "leave" : "reap");
     redis_arg_int(&args, CRASHES_REMEMBERED_MS);
-    redis_arg_int(&args, queue->lease_ms);
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_REAP], &args, 0, on_reaped, request);
     free(inflight);
     free(begun);
-    free(inbox);
 }
 
 void

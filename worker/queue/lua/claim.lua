@@ -1,5 +1,5 @@
--- Claims up to `max` jobs for a worker: first what a blocking pop has put into its
--- inbox, then delayed jobs that are due, then the head of the queue. Copied first,
+-- Claims up to `max` jobs for a worker: first what blocking pops have put into the
+-- inbox, whoever they were, then delayed jobs that are due, then the head of the queue. Copied first,
 -- cut after, so that no step can lose one. While the queue is paused, or with max
 -- 0, the inbox goes back to the head instead.
 --

@@ -47,7 +47,8 @@ local function give_back(keys, worker, token, now)
     return payload, is_begun
 end
 
--- The same for what a blocking pop put into the inbox. Returns how many.
+-- The inbox is the front part of the queue: what blocking pops have brought and no claim has taken
+-- yet, whoever popped it. Puts it back to the head, in its order. Returns how many.
 local function empty_inbox(inbox, queue)
     local count = 0
     local payload = redis.call('LINDEX', inbox, -1)
