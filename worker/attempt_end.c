@@ -192,6 +192,7 @@ attempt_settle(struct attempt *a)
                                   .document = document,
                                   .reply_to = a->job.reply_to,
                                   .letter = letter,
+                                  .has_run = a->call_count > 0,
                               },
                               on_settled, a);
     evbuffer_free(document);

@@ -40,6 +40,7 @@ struct fixture {
     int64_t inbox_len;
     int64_t waiting_jobs;
     int64_t given_back;
+    bool has_run; /* what do_settle says of the job */
 };
 
 static void
@@ -164,7 +165,8 @@ do_settle(struct fixture *f, struct queue *queue, uint64_t token, const char *id
                                       .state = letter == NULL ? "succeeded" : "failed",
                                       .document = text,
                                       .reply_to = reply_to,
-                                      .letter = letter == NULL ? NULL : dead},
+                                      .letter = letter == NULL ? NULL : dead,
+                                      .has_run = f->has_run},
                  on_settled, f);
     evbuffer_free(text);
     evbuffer_free(dead);
@@ -333,6 +335,23 @@ a_worker_without_a_beat_gets_nothing(void **state)
     assert_int_equal(f->claim_status, CLAIM_UNREGISTERED);
     assert_int_equal(f->claim_count, 0);
     assert_redis_int(f, 1, "LLEN q");
+}
+
+/* It may sleep on for long: what it took now would be reaped at once. */
+static void
+a_worker_whose_lease_has_ended_gets_nothing_until_it_beats(void **state)
+{
+    struct fixture *f = *state;
+
+    end_lease(f, "w1");
+    push(f, "one");
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_status, CLAIM_UNREGISTERED);
+    assert_redis_int(f, 1, "LLEN q");
+    do_beat(f, f->queue);
+    assert_true(f->was_registered);
+    do_claim(f, f->queue, 1);
+    assert_int_equal(f->claim_count, 1);
 }
 
 static void
@@ -763,7 +782,7 @@ a_repeated_dead_letter_without_a_claim_is_written_once(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_OK);
-    assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_LATE);
+    assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_OK);
     assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "another"), SETTLE_OK);
     assert_redis_int(f, 2, "LLEN headgate:{q}:dead");
     assert_redis_text(f, "2", "HGET headgate:{q}:stats dead");
@@ -868,6 +887,54 @@ a_reply_to_that_redis_refuses_us_is_left_out(void **state)
 }
 
 static void
+a_repeated_settle_is_told_whether_its_first_try_was_written(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t token;
+
+    push(f, "{}");
+    do_claim(f, f->queue, 1);
+    token = f->claims[0].token;
+    do_begin(f, f->queue, &f->claims[0], "42");
+    assert_int_equal(do_settle(f, f->queue, token, "42", "mine", NULL, NULL), SETTLE_OK);
+    assert_int_equal(do_settle(f, f->queue, token, "42", "mine", NULL, NULL), SETTLE_OK);
+    assert_int_equal(do_settle(f, f->queue, token, "42", "another's", NULL, NULL), SETTLE_LOST);
+    assert_redis_text(f, "1", "HGET headgate:{q}:stats succeeded");
+    assert_redis_int(f, 1, "LLEN headgate:{q}:reply:42");
+}
+
+static void
+a_repeated_dead_letter_without_an_id_is_known_by_its_letter(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t token;
+
+    push(f, "bad");
+    do_claim(f, f->queue, 1);
+    token = f->claims[0].token;
+    assert_int_equal(do_settle(f, f->queue, token, "", "", NULL, "letter"), SETTLE_OK);
+    assert_int_equal(do_settle(f, f->queue, token, "", "", NULL, "letter"), SETTLE_OK);
+    assert_int_equal(do_settle(f, f->queue, token, "", "", NULL, "another"), SETTLE_LOST);
+    assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
+}
+
+/* At most once, where two may run: the id has its answer, and a retry of the letter would pay
+ * again. */
+static void
+a_late_end_of_a_job_that_ran_leaves_no_letter(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_server_do(f->server, "SET headgate:{q}:result:42 done");
+    f->has_run = true;
+    assert_int_equal(do_settle(f, f->queue, 0, "42", "failed", NULL, "letter"), SETTLE_LATE);
+    assert_redis_int(f, 0, "EXISTS headgate:{q}:dead headgate:{q}:stats");
+    f->has_run = false; /* a bad copy: its bytes are nowhere else */
+    assert_int_equal(do_settle(f, f->queue, 0, "42", "bad", NULL, "letter"), SETTLE_LATE);
+    assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
+}
+
+static void
 dead_letters_are_capped_and_the_oldest_go(void **state)
 {
     struct fixture *f = *state;
@@ -965,7 +1032,11 @@ main(void)
         QUEUE_TEST(a_worker_without_a_beat_gets_nothing),
         QUEUE_TEST(a_dead_letter_is_not_lost_when_its_queue_is_no_list),
         QUEUE_TEST(a_claim_never_overwrites_one_that_is_on_the_record),
+        QUEUE_TEST(a_worker_whose_lease_has_ended_gets_nothing_until_it_beats),
         QUEUE_TEST(payloads_are_claimed_byte_for_byte),
+        QUEUE_TEST(a_repeated_settle_is_told_whether_its_first_try_was_written),
+        QUEUE_TEST(a_repeated_dead_letter_without_an_id_is_known_by_its_letter),
+        QUEUE_TEST(a_late_end_of_a_job_that_ran_leaves_no_letter),
         QUEUE_TEST(the_inbox_of_a_blocking_pop_is_claimed_first),
         QUEUE_TEST(a_paused_queue_gives_nothing_and_gets_the_inbox_back),
         QUEUE_TEST(a_settled_job_leaves_its_result_and_nothing_else),

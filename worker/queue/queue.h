@@ -96,7 +96,7 @@ struct queue_op *queue_begin(struct queue *queue, const struct claim *claim, con
                              struct evbuffer *running, queue_begin_fn *fn, void *arg);
 
 enum settle_status {
-    SETTLE_OK,
+    SETTLE_OK,        /* also when an earlier try, whose answer was lost, has written it */
     SETTLE_LATE,      /* the id had its final result: ours was dropped */
     SETTLE_LOST,      /* the claim was another worker's: nothing was written */
     SETTLE_TOO_LARGE, /* Redis takes no argument of that size, now or later: nothing was written,
@@ -109,6 +109,7 @@ struct settlement {
     struct evbuffer *document; /* the result; drained */
     const char *reply_to;      /* NULL: none */
     struct evbuffer *letter;   /* dead letter; NULL: none; drained */
+    bool has_run;              /* a model was called: if the id has its result, no letter */
 };
 struct queue_op *queue_settle(struct queue *queue, uint64_t token,
                               const struct settlement *settlement, queue_settled_fn *fn, void *arg);

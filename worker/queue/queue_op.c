@@ -421,9 +421,6 @@ settle_done(struct queue_op *op, const redisReply *reply)
                                 : strcmp(text, "late") == 0 ? SETTLE_LATE
                                                             : SETTLE_LOST;
 
-    /* A repeated settle may find that its first try, whose answer was lost, has done it. */
-    if (status == SETTLE_LOST && op->tries > 0)
-        status = SETTLE_OK;
     queue_forget(op->queue, op->token);
     if (status == SETTLE_OK && op->reply_to != NULL)
         push_reply(op);
@@ -481,6 +478,7 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
     if (is_dead) {
         op_buffer(op, settlement->letter);
         op_int(op, queue->dead_max);
+        op_int(op, settlement->has_run);
     }
     op_send(op);
     return op;

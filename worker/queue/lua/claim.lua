@@ -8,13 +8,15 @@
 -- Returns {status, ms until the next delayed job or -1, then per claim: token, history or
 -- '', times its workers died, payload}; status is 'ok', 'full' (there is one more that does not fit
 -- in max bytes; the first one always does), 'paused' or 'unregistered' (this worker has no living
--- beat: nobody would reap what it takes).
+-- lease: what it takes would be reaped at once, or never; it is to beat first).
 local queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, crashes =
     unpack(KEYS)
 local worker, max, token, max_bytes =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
-if not redis.call('ZSCORE', workers, worker) then return {'unregistered', -1} end
+local now = now_ms()
+local lease_end = redis.call('ZSCORE', workers, worker)
+if not lease_end or tonumber(lease_end) <= now then return {'unregistered', -1} end
 redis.call('LLEN', queue) -- a key of another type is refused here, before anything has moved
 local is_paused = redis.call('EXISTS', paused) == 1
 if is_paused or max == 0 then
@@ -22,7 +24,6 @@ if is_paused or max == 0 then
     return {is_paused and 'paused' or 'ok', -1}
 end
 
-local now = now_ms()
 local reply, bytes = {'ok', -1}, 0
 local count_crashes = redis.call('EXISTS', crashes) == 1
 

@@ -61,19 +61,31 @@ local function empty_inbox(inbox, queue)
     return count
 end
 
+-- Does the id run under another claim?
+local function is_others(f)
+    local owner = f.id ~= '' and redis.call('HGET', f.owners, f.id)
+    return owner and owner ~= f.worker .. ' ' .. f.token
+end
+
+-- Is there no result to be written: has the id one, or will the other claim bring it?
+local function is_late(f)
+    return f.id ~= '' and (is_others(f) or is_final(f.result, f.running_prefix))
+end
+
 -- The job's end, written once: the first final result of an id wins, and a bad copy
 -- of a job that runs elsewhere does not end that one.
--- Returns 'ok', 'late' (another result stands already) or 'lost' (not our claim).
+-- Returns 'ok' (or it was written already: a repeat), 'late' (another result stands already) or
+-- 'lost' (not our claim).
 local function finish(f)
     local payload = redis.call('HGET', f.inflight, f.token)
+    if not payload and f.id ~= '' and redis.pcall('GET', f.result) == f.document then
+        return 'ok'
+    end
     if not payload and f.token ~= '' then return 'lost' end
-    local outcome = 'late'
-    local owner = f.id ~= '' and redis.call('HGET', f.owners, f.id)
-    local is_others = owner and owner ~= f.worker .. ' ' .. f.token
-    if f.id == '' then
-        outcome = 'ok'
-    elseif not is_others and not is_final(f.result, f.running_prefix) then
-        outcome = 'ok'
+    local outcome, ends_elsewhere = 'ok', is_others(f)
+    if is_late(f) then
+        outcome = 'late'
+    elseif f.id ~= '' then
         -- What stands under the names below may be no list: that stops no result.
         redis.call('SET', f.result, f.document, 'PX', f.ttl_ms)
         redis.pcall('RPUSH', f.reply, f.document)
@@ -88,6 +100,6 @@ local function finish(f)
         end
         forget(f.inflight, f.begun, f.owners, f.worker, f.token, f.id)
     end
-    if f.id ~= '' and not is_others then redis.call('ZREM', f.cancelled, f.id) end
+    if f.id ~= '' and not ends_elsewhere then redis.call('ZREM', f.cancelled, f.id) end
     return outcome
 end
