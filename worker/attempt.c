@@ -413,13 +413,16 @@ start_calls(struct attempt *a)
     attempt_enter(a, ATTEMPT_CHOOSING);
 }
 
+/* Until its date; or until it expires, which is told when it comes. */
 static void
 schedule(struct attempt *a)
 {
+    bool never_starts = a->job.expires_at_ms != 0 && a->job.expires_at_ms < a->job.run_at_ms;
+
     a->delay = (struct delay){.id = a->job.id,
                               .history = a->claim.history,
                               .is_absolute = true,
-                              .due_ms = a->job.run_at_ms,
+                              .due_ms = never_starts ? a->job.expires_at_ms : a->job.run_at_ms,
                               .counter = "scheduled"};
     attempt_enter(a, ATTEMPT_DELAYING);
 }

@@ -210,6 +210,14 @@ def test_a_job_past_its_expires_at_is_not_started(house, spelling):
     assert house.sim.calls(f"mark-{job_id}") == []
 
 
+def test_a_job_that_expires_before_its_run_at_is_told_so_when_it_expires(house):
+    date = time.time() + 0.5
+    house.redis.push(analyze("never", run_at=time.time() + 3600, expires_at=date))
+    assert house.redis.wait_result("never")["state"] == "expired"
+    assert time.time() >= date - 0.005
+    assert queue_figures(house)["delayed"] == 0
+
+
 def test_a_job_that_expires_later_runs(house):
     assert done(house, analyze("fresh", expires_at=time.time() + 60))["state"] == "succeeded"
 
