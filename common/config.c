@@ -76,8 +76,10 @@ const struct config_setting config_settings[] = {
     {"BEDROCK_MODEL_ID", NULL, NULL, .help = "the primary model on Amazon Bedrock"},
     {"BEDROCK_FALLBACK_MODELS", NULL, NULL,
      .help = "the fallback models on Amazon Bedrock, comma-separated"},
-    {"HEADGATE_POLICY", "paced", config_read_choice, MEMBER(policy), CHOICES("paced", "v2"),
-     .help = "how models are chosen: paced keeps to what their quotas take, v2 does not"},
+    {"HEADGATE_POLICY", "paced", config_read_choice, MEMBER(policy), CHOICES("paced", "v2", "v1"),
+     .help =
+         "how models are chosen: paced keeps to what their quotas take, v2 does not, v1 is there "
+         "to be compared with"},
     {"HEADGATE_PREFER", "latency", config_read_choice, MEMBER(prefer),
      CHOICES("latency", "balanced", "primary"),
      .help = "when the primary has no room, jobs that do not say take a fallback at once, wait up "

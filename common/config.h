@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum config_delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_AT_MOST_ONCE };
-enum config_policy { POLICY_PACED, POLICY_V2 };
+enum config_policy { POLICY_PACED, POLICY_V2, POLICY_V1 };
 enum config_prefer { CONFIG_PREFER_LATENCY, CONFIG_PREFER_BALANCED, CONFIG_PREFER_PRIMARY };
 
 /* Looks up an environment variable; tests pass their own. */

@@ -239,6 +239,30 @@ attempt_call(struct attempt *a)
 
 /* ---- choose ---- */
 
+/* What the cluster believes of this attempt's models now; owned by the caller. */
+static struct selection_hint *
+read_hints(const struct attempt *a)
+{
+    size_t count = (size_t)a->model_count;
+    struct selection_hint *hints = xcalloc(count, sizeof(*hints));
+
+    for (size_t i = 0; i < count; i++)
+        hints[i] = hints_of(a->context->hints, a->models[i].name);
+    return hints;
+}
+
+/* V1: a model that was throttled is out for everybody. */
+static void
+skip_blocked(struct attempt *a)
+{
+    struct selection_hint *hints = read_hints(a);
+    int next = selection_next_v1(hints, a->model_count, a->next);
+
+    a->has_no_room |= next > a->next;
+    a->next = next;
+    free(hints);
+}
+
 static void
 attempt_choose(struct attempt *a)
 {
@@ -250,6 +274,8 @@ attempt_choose(struct attempt *a)
     }
     if (!is_first)
         a->next++;
+    if (a->context->config->policy == POLICY_V1)
+        skip_blocked(a);
     if (a->next == a->model_count) {
         attempt_conclude(a);
         return;
@@ -366,16 +392,18 @@ find_models(struct attempt *a, struct error *err)
     return 0;
 }
 
-/* Where calls are paced the order is the configured one: the pacer knows who has room. */
+/* Where calls are paced the order is the configured one: the pacer knows who has room. In V1 it is
+ * everybody's. */
 static void
 order_models(struct attempt *a)
 {
     size_t count = (size_t)a->model_count;
     struct selection_hint *hints = xcalloc(count, sizeof(*hints));
     struct pacer *pacer = a->context->pacer;
+    bool is_v2 = a->context->config->policy == POLICY_V2;
 
     for (size_t i = 0; i < count; i++)
-        if (pacer == NULL || pacer_is_blind(pacer, a->models[i].name))
+        if (is_v2 || (pacer != NULL && pacer_is_blind(pacer, a->models[i].name)))
             hints[i] = hints_of(a->context->hints, a->models[i].name);
     a->order = xcalloc(count, sizeof(*a->order));
     a->calls = xcalloc(count, sizeof(*a->calls));

@@ -322,6 +322,8 @@ open_rooms(struct worker *w)
     });
     open_redis(w);
     w->hints = hints_new(w->base, w->route, w->config->prefix, &w->models);
+    if (w->config->policy == POLICY_V1)
+        hints_use_v1(w->hints);
     if (w->config->policy == POLICY_PACED)
         w->pacer = pacer_new(&(struct pacer_options){
             .base = w->base,

@@ -56,7 +56,7 @@ struct worker {
     struct beat *beats[CONFIG_QUEUES_MAX];
     struct intake *intake;
     struct hints *hints;
-    struct pacer *pacer; /* NULL: HEADGATE_POLICY=v2 */
+    struct pacer *pacer; /* NULL: another HEADGATE_POLICY */
     struct desk *desk;
     struct control *control; /* NULL: no HTTP */
     struct attempt_context attempt_context;

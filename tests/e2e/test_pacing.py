@@ -119,9 +119,9 @@ def test_a_job_that_waits_for_a_permit_can_be_cancelled(redis, sim, worker):
 
 
 def test_a_job_waits_only_while_a_call_still_fits_in_its_timeout(redis, sim, worker):
-    fill(redis, PRIMARY, 0.9)
     worker(HEADGATE_MAX_WAIT=0)
-    push(redis, "late", models=[PRIMARY], prefer="primary", timeout=1)
+    fill(redis, PRIMARY, 9.5)
+    push(redis, "late", models=[PRIMARY], prefer="primary", timeout=10)
     result = redis.wait_result("late", 20)
     assert (result["state"], result["error"]["kind"]) == ("failed", "throttled")
     assert sim.stats()["calls"] == 0

@@ -200,7 +200,7 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
          "HEADGATE_CALL_TIMEOUT=0: must be a number of seconds from 0.1 to 3600"},
         {"HEADGATE_DELIVERY", "once",
          "HEADGATE_DELIVERY=once: must be at-least-once or at-most-once"},
-        {"HEADGATE_POLICY", "v3", "HEADGATE_POLICY=v3: must be paced or v2"},
+        {"HEADGATE_POLICY", "v3", "HEADGATE_POLICY=v3: must be paced, v2 or v1"},
         {"HEADGATE_LOG", "xml", "HEADGATE_LOG=xml: must be text or json"},
         {"HEADGATE_LOG_LEVEL", "loud",
          "HEADGATE_LOG_LEVEL=loud: must be debug, info, warn or error"},

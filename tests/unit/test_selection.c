@@ -74,6 +74,26 @@ a_mark_of_a_fallback_alone_changes_nothing(void **state)
     (void)state;
 }
 
+static void
+in_v1_the_next_model_is_the_first_that_is_not_blocked(void **state)
+{
+    static const struct {
+        const char *hints; /* 'c' in cooldown */
+        int from, next;
+    } cases[] = {{"---", 0, 0}, {"c--", 0, 1}, {"cc-", 0, 2}, {"ccc", 0, 3}, {"-c-", 0, 0},
+                 {"-c-", 1, 2}, {"--c", 2, 3}, {"c", 0, 1},   {"-", 1, 1}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct selection_hint hints[MODELS_MAX] = {0};
+        int count = (int)strlen(cases[i].hints);
+
+        for (int m = 0; m < count; m++)
+            hints[m].in_cooldown = cases[i].hints[m] == 'c';
+        assert_int_equal(selection_next_v1(hints, count, cases[i].from), cases[i].next);
+    }
+    (void)state;
+}
+
 int
 main(void)
 {
@@ -85,6 +105,7 @@ main(void)
         cmocka_unit_test(a_primary_just_throttled_is_first_when_every_fallback_is_in_cooldown),
         cmocka_unit_test(fallbacks_in_cooldown_stand_behind_those_that_are_not),
         cmocka_unit_test(a_mark_of_a_fallback_alone_changes_nothing),
+        cmocka_unit_test(in_v1_the_next_model_is_the_first_that_is_not_blocked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

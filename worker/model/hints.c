@@ -12,12 +12,13 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define FRESH_MS      100
-#define FLUSH_MS      100
-#define OWN_MODEL_MS  5000
-#define MARK_MS       2000
-#define MODELS_MAX    1000
-#define OP_TIMEOUT_MS 2000
+#define FRESH_MS       100
+#define FLUSH_MS       100
+#define OWN_MODEL_MS   5000
+#define MARK_MS        2000
+#define V1_COOLDOWN_MS 60000
+#define MODELS_MAX     1000
+#define OP_TIMEOUT_MS  2000
 
 enum counter {
     COUNT_CALLS,
@@ -62,6 +63,7 @@ struct hints {
     int64_t asked_ms; /* monotonic; when the copy was last asked for */
     struct event *flush;
     bool is_dirty;
+    bool is_v1;
     uint64_t throttle_seq;
     int64_t salt; /* makes names of throttles unique among processes */
 };
@@ -237,6 +239,7 @@ tell_throttle(struct hint *hint, const struct call *call)
     put_hint_keys(hint, &args);
     redis_arg_int(&args, call->retry_after_ms);
     redis_arg(&args, name);
+    redis_arg_int(&args, hints->is_v1 ? V1_COOLDOWN_MS : 0);
     redis_eval(commands(hint), &hints->throttle, &args, OP_TIMEOUT_MS, on_throttle_told, hint);
 }
 
@@ -246,7 +249,7 @@ tell_success(struct hint *hint)
 {
     struct redis_args args = {0};
 
-    if (!hint->has_throttles && hint->cooldown_until_ms <= clock_mono_ms())
+    if (hint->hints->is_v1 || (!hint->has_throttles && hint->cooldown_until_ms <= clock_mono_ms()))
         return;
     hint->has_throttles = false;
     hint->cooldown_until_ms = 0;
@@ -530,6 +533,12 @@ hints_new(struct event_base *base, struct redis_route *route, const char *prefix
     for (int i = 0; i < models->count; i++)
         hint_of_model(hints, i)->is_configured = true;
     return hints;
+}
+
+void
+hints_use_v1(struct hints *hints)
+{
+    hints->is_v1 = true;
 }
 
 void

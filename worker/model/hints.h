@@ -22,6 +22,8 @@ struct hints;
 struct hints *hints_new(struct event_base *base, struct redis_route *route, const char *prefix,
                         const struct model_list *models);
 void hints_free(struct hints *hints);
+/* From now on as in V1: every throttle means a cooldown of 60 s, and no success ends it. */
+void hints_use_v1(struct hints *hints);
 
 /* Asks Redis again if the copy is older than 100 ms. Send it before the call whose answer
  * starts a job: replies come in order, so the copy is fresh by then. */

@@ -23,3 +23,11 @@ selection_order(const struct selection_hint *hints, int count, int *order)
         order[at++] = 0;
     put_fallbacks(hints, count, true, order, at);
 }
+
+int
+selection_next_v1(const struct selection_hint *hints, int count, int from)
+{
+    while (from < count && hints[from].in_cooldown)
+        from++;
+    return from;
+}

@@ -19,4 +19,8 @@ struct selection_hint {
 /* Writes into order[0..count) the indices 0..count-1, [0] of `hints` being the primary. */
 void selection_order(const struct selection_hint *hints, int count, int *order);
 
+/* V1, to be compared with: the configured order is everybody's, and a cooldown blocks. Returns the
+ * first model from `from` on that is not in one; count: none. */
+int selection_next_v1(const struct selection_hint *hints, int count, int from);
+
 #endif

@@ -5,7 +5,8 @@
 -- A later hint never shortens a running cooldown.
 --
 -- KEYS cooldown, throttled, throttles
--- ARGV Retry-After in ms or 0, a name for this throttle that is used once
+-- ARGV Retry-After in ms or 0, a name for this throttle that is used once, a cooldown in ms that
+--      replaces all that (V1) or 0
 -- Returns {cooldown left in ms, throttles of the last 60 s}.
 local cooldown, throttled, throttles = unpack(KEYS)
 local retry_after_ms = math.min(tonumber(ARGV[1]), 300000)
@@ -20,6 +21,7 @@ local count = redis.call('ZCARD', throttles)
 
 local length_ms = count == 1 and 10000 or count <= 3 and 30000 or 60000
 length_ms = math.max(length_ms, retry_after_ms)
+if tonumber(ARGV[3]) > 0 then length_ms = tonumber(ARGV[3]) end
 local left_ms = redis.call('PTTL', cooldown)
 if left_ms < length_ms then
     redis.call('SET', cooldown, string.format('%.14g', length_ms / 1000), 'PX', length_ms)
