@@ -1,6 +1,6 @@
 /*
- * attempt_internal.h - what attempt.c (begin, choose, call) and attempt_end.c (verdict, settle,
- * delay) share. Nobody else includes it.
+ * attempt_internal.h - what attempt.c (begin, call), attempt_choose.c (order, choose, wait for a
+ * permit) and attempt_end.c (verdict, settle, delay) share. Nobody else includes it.
  */
 #ifndef WORKER_ATTEMPT_INTERNAL_H
 #define WORKER_ATTEMPT_INTERNAL_H
@@ -74,6 +74,12 @@ struct attempt {
 
 /* The one way from state to state: starts what the next one does. */
 void attempt_enter(struct attempt *a, enum attempt_state next);
+
+/* attempt_choose.c: what these states do, and the ways into them. */
+void attempt_order(struct attempt *a); /* its models, before the first choice */
+void attempt_choose(struct attempt *a);
+void attempt_pace(struct attempt *a);
+void attempt_stop_pacing(struct attempt *a); /* the job ends while it waits */
 
 /* attempt_end.c: what these states do, and the ways into them. */
 void attempt_settle(struct attempt *a);

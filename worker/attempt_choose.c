@@ -1,0 +1,168 @@
+#include "worker/attempt_internal.h"
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "worker/job/verdict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How long a job that prefers neither waits for the primary, and any job when no model has room
+ * (docs/pacing.md). */
+#define BALANCED_MS    1000
+#define LAST_RESORT_MS 10000
+
+/* ---- choose ---- */
+
+/* What the cluster believes of this attempt's models now; owned by the caller. */
+static struct selection_hint *
+read_hints(const struct attempt *a)
+{
+    size_t count = (size_t)a->model_count;
+    struct selection_hint *hints = xcalloc(count, sizeof(*hints));
+
+    for (size_t i = 0; i < count; i++)
+        hints[i] = hints_of(a->context->hints, a->models[i].name);
+    return hints;
+}
+
+/* Where calls are paced the order is the configured one: the pacer knows who has room. In V1 it is
+ * everybody's. */
+void
+attempt_order(struct attempt *a)
+{
+    size_t count = (size_t)a->model_count;
+    struct selection_hint *hints = xcalloc(count, sizeof(*hints));
+    struct pacer *pacer = a->context->pacer;
+    bool is_v2 = a->context->config->policy == POLICY_V2;
+
+    for (size_t i = 0; i < count; i++)
+        if (is_v2 || (pacer != NULL && pacer_is_blind(pacer, a->models[i].name)))
+            hints[i] = hints_of(a->context->hints, a->models[i].name);
+    a->order = xcalloc(count, sizeof(*a->order));
+    a->calls = xcalloc(count, sizeof(*a->calls));
+    selection_order(hints, a->model_count, a->order);
+    free(hints);
+}
+
+/* V1: a model that was throttled is out for everybody. */
+static void
+skip_blocked(struct attempt *a)
+{
+    struct selection_hint *hints = read_hints(a);
+    int next = selection_next_v1(hints, a->model_count, a->next);
+
+    a->has_no_room |= next > a->next;
+    a->next = next;
+    free(hints);
+}
+
+void
+attempt_choose(struct attempt *a)
+{
+    bool is_first = a->call_count == 0;
+
+    if (!is_first && !verdict_wants_next_model(a->calls, a->call_count)) {
+        attempt_conclude(a);
+        return;
+    }
+    if (!is_first)
+        a->next++;
+    if (a->context->config->policy == POLICY_V1)
+        skip_blocked(a);
+    if (a->next == a->model_count) {
+        attempt_conclude(a);
+        return;
+    }
+    a->is_second_try = false;
+    attempt_enter(a, a->context->pacer == NULL ? ATTEMPT_CALLING : ATTEMPT_PACING);
+}
+
+/* ---- pace ---- */
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What the job may spend on waiting: a call must fit in, too. */
+static int64_t
+time_to_wait(const struct attempt *a)
+{
+    int64_t timeout_ms =
+        a->job.timeout_ms > 0 ? a->job.timeout_ms : a->context->config->job_timeout_ms;
+    int64_t run_ms = clock_mono_ms() - a->started_mono_ms;
+    int64_t left_ms = (timeout_ms - run_ms) * 4 / 5;
+
+    if (a->job.expires_at_ms != 0 && a->call_count == 0)
+        left_ms = least(left_ms, a->job.expires_at_ms - a->begun_ms - run_ms);
+    return left_ms > 0 ? left_ms : 0;
+}
+
+static int64_t
+patience(const struct attempt *a)
+{
+    int prefer = a->job.prefer == PREFER_UNSET ? (int)a->context->config->prefer
+                                               : (int)a->job.prefer - PREFER_LATENCY;
+
+    switch ((enum config_prefer)prefer) {
+    case CONFIG_PREFER_LATENCY: return 0;
+    case CONFIG_PREFER_BALANCED: return least(BALANCED_MS, time_to_wait(a));
+    case CONFIG_PREFER_PRIMARY: return time_to_wait(a);
+    }
+    return 0;
+}
+
+/* The chosen one is next; those that are left keep their order behind it. */
+static void
+call_next(struct attempt *a, int choice)
+{
+    int *next = &a->order[a->next];
+    int chosen = next[choice];
+
+    memmove(next + 1, next, (size_t)choice * sizeof(*next));
+    next[0] = chosen;
+    attempt_enter(a, ATTEMPT_CALLING);
+}
+
+static void
+on_permit(int choice, int64_t number, int64_t room_in_ms, void *arg)
+{
+    struct attempt *a = arg;
+
+    a->op.pacing = NULL;
+    a->permit = number;
+    if (choice >= 0) {
+        call_next(a, choice);
+        return;
+    }
+    a->has_no_room = true;
+    a->room_in_ms = room_in_ms;
+    attempt_conclude(a);
+}
+
+void
+attempt_pace(struct attempt *a)
+{
+    struct pacer_wish wish = {
+        .models = a->models,
+        .order = &a->order[a->next],
+        .count = a->model_count - a->next,
+        .patience_ms = patience(a),
+        .last_resort_ms = least(LAST_RESORT_MS, time_to_wait(a)),
+    };
+
+    if (wish.patience_ms > wish.last_resort_ms)
+        wish.last_resort_ms = wish.patience_ms;
+    a->op.pacing = pacer_ask(a->context->pacer, &wish, on_permit, a);
+}
+
+/* The job ends while it waits for a permit. */
+void
+attempt_stop_pacing(struct attempt *a)
+{
+    pacer_cancel(a->op.pacing);
+    a->op.pacing = NULL;
+    attempt_conclude(a);
+}
