@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.register_assert_rewrite("support", "services", "headgate", "control", "wire", "world")
+pytest.register_assert_rewrite("support", "services", "headgate", "control", "wire", "world",
+                               "redis_cluster", "redis_sentinel")
 
 from headgate import (  # noqa: E402
     BINARY, CLOSED_PORT_URL, CommandLine, Worker, environment

@@ -71,7 +71,7 @@ class Proxy:
 
     def _run(self, target, *arguments):
         thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self.threads.append(thread)
+        self.threads = [old for old in self.threads if old.is_alive()] + [thread]
         thread.start()
 
     def _accept(self):
@@ -80,11 +80,13 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            # Not for long: while packets are dropped nobody else would be accepted.
             try:
-                server = socket.create_connection(self.target)
+                server = socket.create_connection(self.target, timeout=1)
             except OSError:
                 reset(client)
                 continue
+            server.settimeout(None)
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
@@ -109,6 +111,8 @@ class Proxy:
             pass
         for end in (source, sink):
             shut(end)
+        with self.lock:
+            self.pairs = [pair for pair in self.pairs if source not in pair]
 
     def _is_lost(self, data):
         with self.lock:
