@@ -68,7 +68,8 @@ $B/tests/unit/%: $B/tests/unit/%.o $(SUPPORT:%.c=$B/%.o) $B/rooms.a
 $B/tests/unit/test_sim_quota: $B/tests/sim/quota.o
 # libFuzzer has its own main(); else the kept inputs are replayed.
 $B/tests/fuzz/%: $B/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$B/tests/fuzz/replay.o) $B/rooms.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $B/rooms.a $(PKG_LIBS)
+$(addprefix $B/tests/fuzz/fuzz_,control pace resp): $B/tests/fuzz/redis_stand_in.o
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -153,7 +154,7 @@ bench-policy: deps ## v1, v2 and paced side by side: ONLY=1.2x POLICIES=v2,paced
 
 check: $(LUA:%=$B/%.h) ## format, cppcheck, gcc -fanalyzer, clang's warnings
 	$(call install_packages,$(CHECKERS))
-	@echo 'clang-format' && clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(FUZZ) $(SUPPORT) \
+	@echo 'clang-format' && clang-format-14 --dry-run -Werror $(SOURCES) $(SIM) $(UNITS) $(wildcard tests/fuzz/*.c) $(SUPPORT) \
 	    $(wildcard common/*.h common/*/*.h worker/*.h worker/*/*.h tests/*/*.h)
 	@echo 'cppcheck' && cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unknownEvaluationOrder \

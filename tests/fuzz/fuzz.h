@@ -64,7 +64,7 @@ input_text(struct input *input, char mark)
 static inline char *
 input_copy(const void *data, size_t size)
 {
-    char *copy = malloc(size == 0 ? 1 : size);
+    char *copy = calloc(1, size == 0 ? 1 : size);
 
     MUST(copy != NULL);
     if (size > 0)

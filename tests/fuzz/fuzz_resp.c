@@ -1,141 +1,13 @@
 /* resp: bytes of a Redis server, through hiredis' reader, into all that reads replies: the worker's
- * side of a queue, the desk's views, the hints.
- *
- * This file stands in for the connection (redis.h, redis_route.h): every call is answered with the
- * next reply of the input; when there are no more, with an error, and steps that are repeated until
- * Redis takes them wait for a timer that never comes. */
+ * side of a queue, the desk's views, the hints. */
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/redis/redis_reader.h"
-#include "common/redis/redis_reply.h"
-#include "common/redis/redis_route.h"
-#include "common/utf8.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/redis_stand_in.h"
 #include "worker/model/hints.h"
 #include "worker/queue/beat.h"
 #include "worker/queue/desk_view.h"
 #include "worker/queue/queue.h"
-
-#define OPEN_MAX_CALLS 64
-
-struct redis_call {
-    redis_reply_fn *fn;
-    void *arg;
-};
-
-static redisReader *reader;
-static struct redis_call calls[OPEN_MAX_CALLS]; /* a ring, the oldest first */
-static unsigned call_first, call_count;
-static int calls_left; /* of one input: a reap could go on for as long as there are replies */
-
-/* ---- the connection ---- */
-
-static struct redis_call *
-remember(redis_reply_fn *fn, void *arg)
-{
-    struct redis_call *call = &calls[(call_first + call_count) % OPEN_MAX_CALLS];
-
-    MUST(call_count++ < OPEN_MAX_CALLS);
-    *call = (struct redis_call){fn, arg};
-    return call;
-}
-
-struct redis_call *
-redis_send(struct redis *redis, const struct redis_args *args, int64_t timeout_ms,
-           redis_reply_fn *fn, void *arg)
-{
-    (void)redis;
-    (void)timeout_ms;
-    for (int i = 0; i < args->count; i++)
-        MUST(args->value[i] != NULL);
-    return remember(fn, arg);
-}
-
-struct redis_call *
-redis_eval(struct redis *redis, const struct redis_script *script, const struct redis_args *args,
-           int64_t timeout_ms, redis_reply_fn *fn, void *arg)
-{
-    (void)script;
-    return redis_send(redis, args, timeout_ms, fn, arg);
-}
-
-void
-redis_cancel(struct redis_call *call)
-{
-    if (call != NULL)
-        call->fn = NULL;
-}
-
-struct redis *
-redis_route_commands(struct redis_route *route, const char *key)
-{
-    MUST(key != NULL);
-    return (struct redis *)route;
-}
-
-bool
-redis_route_serves(struct redis_route *route, const char *key, const struct error **why)
-{
-    (void)route;
-    (void)why;
-    MUST(key != NULL);
-    return true;
-}
-
-bool
-redis_route_joins(const struct redis_route *route, const char *key, const char *other)
-{
-    (void)route;
-    MUST(key != NULL && other != NULL);
-    return true;
-}
-
-/* As redis.c does it: an error is never a reply. */
-static void
-answer(const struct redis_call *call, const redisReply *reply)
-{
-    struct error error = {.kind = ERROR_TRANSIENT, .message = "no more replies"};
-
-    if (call->fn == NULL)
-        return;
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-        redis_error_read(reply->str, &error);
-        MUST(error.kind != ERROR_NONE && utf8_is_valid(error.message, strlen(error.message)));
-        reply = NULL;
-    }
-    call->fn(reply, reply == NULL ? &error : NULL, call->arg);
-}
-
-static bool
-next_reply(redisReply **reply)
-{
-    void *found = NULL;
-
-    *reply = NULL;
-    if (redisReaderGetReply(reader, &found) != REDIS_OK)
-        return false;
-    *reply = found;
-    return found != NULL;
-}
-
-/* Answers what is open, and what that asks for, until all have their answer. */
-static void
-answer_all(void)
-{
-    while (call_count > 0) {
-        struct redis_call call = calls[call_first];
-        redisReply *reply = NULL;
-
-        call_first = (call_first + 1) % OPEN_MAX_CALLS;
-        call_count--;
-        if (calls_left-- > 0)
-            next_reply(&reply);
-        answer(&call, reply);
-        freeReplyObject(reply);
-    }
-}
-
-/* ---- who asks ---- */
 
 struct world {
     struct event_base *base;
@@ -311,9 +183,9 @@ beat_once(struct world *world)
                                                         .on_cancel = on_cancelled,
                                                         .on_news = on_news});
 
-    answer_all();
+    redis_stand_in_answer();
     beat_now(beat);
-    answer_all();
+    redis_stand_in_answer();
     beat_free(beat);
 }
 
@@ -324,7 +196,7 @@ ask_hints(struct world *world)
     const struct call ok = {.model = "m", .outcome = OUTCOME_OK};
 
     hints_refresh(world->hints);
-    answer_all();
+    redis_stand_in_answer();
     hints_of(world->hints, "m");
     hints_tell(world->hints, "m", true, &throttled);
     hints_tell(world->hints, "m", true, &ok);
@@ -347,25 +219,22 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     struct input input = {(const char *)data, size};
     unsigned chosen = input_byte(&input);
     struct world world = {.base = event_base_new()};
-    struct redis_route *route = (struct redis_route *)world.base; /* nobody looks into it */
 
     log_setup(LOG_LEVEL_ERROR, false);
-    reader = redis_reader_new();
-    calls_left = 200;
+    redis_stand_in_feed(input.at, input.len);
     MUST(model_list_init(&world.models, "bedrock/m", false, NULL) == 0);
     world.queue = queue_new(&(struct queue_options){.base = world.base,
-                                                    .route = route,
+                                                    .route = redis_stand_in,
                                                     .prefix = "headgate",
                                                     .name = "analyze",
                                                     .worker = "w:1"});
-    world.hints = hints_new(world.base, route, "headgate", &world.models);
-    redisReaderFeed(reader, input.at, input.len);
+    world.hints = hints_new(world.base, redis_stand_in, "headgate", &world.models);
     asks[chosen % (sizeof(asks) / sizeof(asks[0]))](&world);
-    answer_all();
+    redis_stand_in_answer();
     hints_free(world.hints);
     queue_free(world.queue);
     model_list_release(&world.models);
-    redisReaderFree(reader);
+    redis_stand_in_end();
     event_base_free(world.base);
     return 0;
 }

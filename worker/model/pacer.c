@@ -20,6 +20,8 @@
 #define STALE_MS 1000
 /* Jobs that wait in this worker are worth so much of all permits. */
 #define ROOM_S 1
+/* A faster one is no limit, and sums of rates stay countable. */
+#define RATE_MAX_MILLI INT64_C(1000000000)
 
 /* Who waits for a model, and what is known of its permits. */
 struct lane {
@@ -285,7 +287,7 @@ on_taken(const redisReply *reply, const struct error *error, void *arg)
     lane->ready_ms = clock_mono_ms() + wait_ms;
     lane->ask_ms = clock_mono_ms() + (wait_ms < STALE_MS ? wait_ms : STALE_MS);
     rate = redis_int(redis_at(reply, 3), -1);
-    lane->rate = rate < 0 ? -1 : (double)rate / 1000;
+    lane->rate = rate < 0 || rate > RATE_MAX_MILLI ? -1 : (double)rate / 1000;
     grant(lane, granted, redis_int(redis_at(reply, 1), 0));
     place_again(lane);
 }
