@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test chaos soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test test-redis chaos soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -130,6 +130,13 @@ fuzz: deps ## looks for inputs that break a parser: TARGET=json SECONDS=600
 	@for t in $(TARGET); do echo "fuzz_$$t" && mkdir -p build/fuzz/found/$$t && build/fuzz/tests/fuzz/fuzz_$$t \
 	    -max_total_time=$(SECONDS) -rss_limit_mb=1024 -timeout=10 -max_len=4096 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/$$t- build/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+SERVER_TESTS := acl cli cluster delivery fault_redis fault_steps jobs pacing pacing_script selection sentinel
+test-redis: deps ## the tests that stand on Redis, on another one: SERVER=/path/to/redis-server
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim debug $(addprefix $B/tests/unit/test_,beat queue)
+	@$(SERVER) --version
+	@export HEADGATE_TEST_REDIS=$(SERVER) HEADGATE_BUILD=$B; $B/tests/unit/test_beat && $B/tests/unit/test_queue && \
+	    /usr/bin/python3 -m pytest -q -n 2 -p no:cacheprovider $(SERVER_TESTS:%=tests/e2e/test_%.py)
 
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
             --errors-for-leak-kinds=definite

@@ -2,6 +2,7 @@
 
 import redis as redis_client
 
+from services import REDIS_SERVER
 from support import Process, free_port, until
 
 MASTER = "my-master"
@@ -27,7 +28,7 @@ class Sentinel(Process):
         self.client = redis_client.Redis(port=self.port, password=password or None)
 
     def up(self):
-        self.start(["redis-server", self.file, "--sentinel"], {"PATH": "/usr/bin:/bin"})
+        self.start([REDIS_SERVER, self.file, "--sentinel"], {"PATH": "/usr/bin:/bin"})
         until(self._answers, what="an answer of the sentinel")
         return self
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +13,9 @@ from support import BUILD, PATIENCE, Process, free_port, http_call, until
 PRIMARY = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 SECOND = "anthropic.claude-3-haiku-20240307-v1:0"
 THIRD = "amazon.nova-lite-v1:0"
+
+# Of Redis or Valkey; another version can be tried by its path (make test-redis).
+REDIS_SERVER = os.environ.get("HEADGATE_TEST_REDIS", "redis-server")
 
 FINAL_STATES = {"succeeded", "failed", "expired", "cancelled"}
 
@@ -25,7 +29,7 @@ class RedisServer(Process):
         self.socket = str(self.directory / "redis.sock")
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.arguments = [
-            *within, "redis-server", "--bind", "127.0.0.1", "--port", str(self.port),
+            *within, REDIS_SERVER, "--bind", "127.0.0.1", "--port", str(self.port),
             "--unixsocket", self.socket, "--dir", str(self.directory), "--save", "",
             "--appendonly", "yes" if aof else "no", "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction", *arguments,

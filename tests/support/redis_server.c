@@ -82,6 +82,7 @@ free_port(void)
 
 static void __attribute__((noreturn)) become_server(const struct redis_server *server)
 {
+    const char *binary = getenv("HEADGATE_TEST_REDIS");
     char port[16];
     const char *arguments[REDIS_SERVER_ARGUMENTS_MAX + 24] = {
         "redis-server", "--port",       port,    "--bind",       "127.0.0.1",
@@ -94,7 +95,7 @@ static void __attribute__((noreturn)) become_server(const struct redis_server *s
     for (int i = 0; server->extra[i] != NULL; i++)
         arguments[count++] = server->extra[i];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execvp("redis-server", (char *const *)(void *)arguments);
+    execvp(binary != NULL ? binary : arguments[0], (char *const *)(void *)arguments);
     _exit(127);
 }
 
