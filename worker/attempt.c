@@ -47,6 +47,8 @@ attempt_free(struct attempt *a)
     free(a->order);
     free(a->calls);
     job_release(&a->job);
+    if (a->message != NULL)
+        a->context->wire->release(a->message);
     free(a->claim.payload);
     free(a);
 }
@@ -369,21 +371,37 @@ attempt_enter(struct attempt *a, enum attempt_state next)
 
 /* ---- start ---- */
 
+static void
+keep_unread(struct attempt *a, char *payload)
+{
+    const struct wire *wire = a->context->wire;
+
+    if (wire != NULL) {
+        a->message = wire->keep(wire->self, payload, a->claim.payload_len);
+        return;
+    }
+    a->job.payload = payload;
+    a->job.payload_len = a->claim.payload_len;
+}
+
 /* Reads the payload. One that killed a worker more often than it may is not read any more: reading
  * it may be what kills. */
 static int
 read_job(struct attempt *a, struct error *err)
 {
     struct job_limits limits = {.max_bytes = (size_t)a->context->config->max_job_bytes};
+    const struct wire *wire = a->context->wire;
     char *payload = a->claim.payload;
 
     a->claim.payload = NULL;
     if (a->claim.deaths > DEATHS_MAX) {
-        a->job.payload = payload;
-        a->job.payload_len = a->claim.payload_len;
+        keep_unread(a, payload);
         return 0;
     }
-    if (job_init(&a->job, payload, a->claim.payload_len, &limits, err) < 0)
+    if (wire == NULL && job_init(&a->job, payload, a->claim.payload_len, &limits, err) < 0)
+        return -1;
+    if (wire != NULL && wire->read(wire->self, queue_name(a->queue), payload, a->claim.payload_len,
+                                   &limits, &a->job, &a->message, err) < 0)
         return -1;
     if (!a->job.has_own_id && a->claim.id[0] != '\0')
         snprintf(a->job.id, sizeof(a->job.id), "%s", a->claim.id);

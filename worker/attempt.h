@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/http/http_client.h"
 #include "common/metrics.h"
+#include "worker/job/wire.h"
 #include "worker/model/hints.h"
 #include "worker/model/pacer.h"
 #include "worker/provider/provider.h"
@@ -41,7 +42,8 @@ struct attempt_context {
     struct pacer *pacer; /* NULL: calls are not paced */
     struct metrics *metrics;
     struct budget *budget;
-    const char *worker; /* "host:123:9f2c" */
+    const char *worker;      /* "host:123:9f2c" */
+    const struct wire *wire; /* NULL: jobs and results are our own */
     /* Does this worker's lease on the queue hold, by our own clock? Only then is a model called:
      * the job may be another worker's by now. The owner says attempt_resume when it knows. */
     bool (*may_call)(struct queue *queue, void *arg);

@@ -46,36 +46,80 @@ answering_model(const struct attempt *a)
     return a->ending.state == STATE_SUCCEEDED ? &a->models[a->order[a->next]] : NULL;
 }
 
-void
-attempt_put_result(struct attempt *a, struct evbuffer *out)
+static struct result
+result_of(const struct attempt *a)
 {
     const struct model *model = answering_model(a);
 
-    result_print(
-        &(struct result){
-            .state = a->ending.state,
-            .job = &a->job,
-            .queue = queue_name(a->queue),
-            .worker = a->context->worker,
-            .attempt = executions(a),
-            .calls = a->calls,
-            .call_count = a->call_count,
-            .model = model == NULL ? NULL : model->name,
-            .is_primary = model != NULL && model == &a->models[0],
-            .output = model == NULL ? NULL : a->output,
-            .error_kind = a->ending.kind,
-            .error_message = a->ending.message,
-            .input_price = model == NULL ? -1 : model->input_price,
-            .output_price = model == NULL ? -1 : model->output_price,
-            .started_at_ms = has_started(a) ? a->started_wall_ms : 0,
-            .finished_at_ms = a->ending.state == STATE_RUNNING ? 0 : clock_wall_ms(),
-        },
-        out);
+    return (struct result){
+        .state = a->ending.state,
+        .job = &a->job,
+        .queue = queue_name(a->queue),
+        .worker = a->context->worker,
+        .attempt = executions(a),
+        .calls = a->calls,
+        .call_count = a->call_count,
+        .model = model == NULL ? NULL : model->name,
+        .is_primary = model != NULL && model == &a->models[0],
+        .output = model == NULL ? NULL : a->output,
+        .error_kind = a->ending.kind,
+        .error_message = a->ending.message,
+        .input_price = model == NULL ? -1 : model->input_price,
+        .output_price = model == NULL ? -1 : model->output_price,
+        .started_at_ms = has_started(a) ? a->started_wall_ms : 0,
+        .finished_at_ms = a->ending.state == STATE_RUNNING ? 0 : clock_wall_ms(),
+    };
+}
+
+void
+attempt_put_result(struct attempt *a, struct evbuffer *out)
+{
+    const struct wire *wire = a->context->wire;
+    struct result result = result_of(a);
+
+    if (wire == NULL)
+        result_print(&result, out);
+    else
+        wire->put_result(wire->self, a->message, &result, out);
+}
+
+/* NULL: nothing follows. */
+static struct evbuffer *
+follow_of(const struct attempt *a, struct evbuffer *document)
+{
+    const struct wire *wire = a->context->wire;
+    struct evbuffer *follow = NULL;
+    struct result result;
+
+    if (wire == NULL)
+        return NULL;
+    result = result_of(a);
+    follow = xevbuffer();
+    wire->put_follow(wire->self, a->message, &result, document, follow);
+    return follow;
+}
+
+static const char *
+payload_of(const struct attempt *a, size_t *len)
+{
+    *len = a->job.payload_len;
+    return a->message == NULL ? a->job.payload : a->context->wire->payload(a->message, len);
+}
+
+static void
+forget_payload(struct attempt *a)
+{
+    job_forget_payload(&a->job);
+    if (a->message != NULL)
+        a->context->wire->forget_payload(a->message);
 }
 
 static void
 put_letter(const struct attempt *a, struct evbuffer *out)
 {
+    size_t len;
+    const char *payload = payload_of(a, &len);
+
     dead_letter_print(
         &(struct dead_letter){
             .id = a->job.id,
@@ -85,8 +129,8 @@ put_letter(const struct attempt *a, struct evbuffer *out)
             .worker = a->context->worker,
             .attempt = executions(a),
             .at_ms = clock_wall_ms(),
-            .payload = a->job.payload,
-            .payload_len = a->job.payload_len,
+            .payload = payload,
+            .payload_len = len,
         },
         out);
 }
@@ -113,7 +157,7 @@ shrink_end(struct attempt *a)
                   said == NULL ? "" : said, said == NULL ? "" : "; ", a->job.payload_len);
         free(said);
         a->ending.message = a->ending.kind == NULL ? NULL : a->trouble.message;
-        job_forget_payload(&a->job);
+        forget_payload(a);
     }
     log_error("the end of a job is more than Redis takes: a smaller one is written",
               LOG_STR("job", a->job.id), LOG_STR("queue", queue_name(a->queue)),
@@ -166,7 +210,7 @@ forget_work(struct attempt *a, const struct evbuffer *document, const struct evb
         told += evbuffer_get_length(letter);
     a->told_bytes = (int64_t)told;
     if (told < QUEUE_ARGUMENT_TAKEN) /* else it may have to be told once more, smaller */
-        job_forget_payload(&a->job);
+        forget_payload(a);
     provider_request_release(&a->request);
     evbuffer_drain(a->output, evbuffer_get_length(a->output));
     attempt_charge(a, BUDGET_ANSWER_COPIES * a->told_bytes + (int64_t)a->job.payload_len +
@@ -176,9 +220,10 @@ forget_work(struct attempt *a, const struct evbuffer *document, const struct evb
 void
 attempt_settle(struct attempt *a)
 {
-    struct evbuffer *document = xevbuffer(), *letter = NULL;
+    struct evbuffer *document = xevbuffer(), *letter = NULL, *follow;
 
     attempt_put_result(a, document);
+    follow = follow_of(a, document);
     if (a->ending.state == STATE_FAILED) {
         letter = xevbuffer();
         put_letter(a, letter);
@@ -193,9 +238,12 @@ attempt_settle(struct attempt *a)
                                   .reply_to = a->job.reply_to,
                                   .letter = letter,
                                   .has_run = a->call_count > 0,
+                                  .follow = follow,
                               },
                               on_settled, a);
     evbuffer_free(document);
+    if (follow != NULL)
+        evbuffer_free(follow);
     if (letter != NULL)
         evbuffer_free(letter);
 }
@@ -217,8 +265,27 @@ on_delayed(int64_t due_in_ms, void *arg)
 void
 attempt_delay(struct attempt *a)
 {
+    struct evbuffer *document = NULL;
+
     attempt_release_slot(a);
+    if (a->context->wire != NULL && a->ending.kind != NULL) {
+        document = xevbuffer();
+        attempt_put_result(a, document);
+    }
+    a->delay.document = document;
     a->op.step = queue_delay(a->queue, a->claim.token, &a->delay, on_delayed, a);
+    if (document != NULL)
+        evbuffer_free(document);
+}
+
+static const char *
+explain(const struct attempt *a, const struct verdict *verdict)
+{
+    if (a->is_timed_out)
+        return "the job's timeout passed";
+    if (verdict->blame == NULL)
+        return a->has_no_room ? "no model had room" : "no model could be called";
+    return verdict->blame->message[0] != '\0' ? verdict->blame->message : verdict->blame->error;
 }
 
 /* An expiry is told when it comes, not when the job would have been due. */
@@ -251,6 +318,9 @@ delay_for(struct attempt *a, const struct verdict *verdict)
                               .history = history,
                               .due_ms = delay_ms,
                               .counter = is_wait ? "waited" : "retried"};
+    if (!is_wait)
+        a->ending = (struct ending){
+            .state = STATE_RUNNING, .kind = verdict->kind, .message = explain(a, verdict)};
     log_info(is_wait ? "job waits for a model" : "job will be retried", LOG_STR("job", a->job.id),
              LOG_STR("queue", queue_name(a->queue)), LOG_STR("kind", verdict->kind),
              LOG_INT("attempts", history.attempts), LOG_INT("delay_ms", delay_ms),
@@ -282,16 +352,6 @@ judge(const struct attempt *a)
         .retry_base_ms = config->retry_base_ms,
         .retry_cap_ms = config->retry_cap_ms,
     });
-}
-
-static const char *
-explain(const struct attempt *a, const struct verdict *verdict)
-{
-    if (a->is_timed_out)
-        return "the job's timeout passed";
-    if (verdict->blame == NULL)
-        return a->has_no_room ? "no model had room" : "no model could be called";
-    return verdict->blame->message[0] != '\0' ? verdict->blame->message : verdict->blame->error;
 }
 
 void

@@ -33,6 +33,7 @@ struct attempt {
     struct queue *queue;                   /* borrowed */
     struct claim claim;                    /* its payload went into job */
     struct job job;                        /* owned */
+    struct wire_message *message;          /* owned; NULL without a wire */
     bool is_cancelled;
     bool is_timed_out;
     bool slot_is_free;

@@ -27,7 +27,7 @@ desk_new(struct redis_route *route, const char *prefix)
 
     desk->route = route;
     desk->prefix = xstrdup(prefix);
-    queue_scripts_init(desk->scripts);
+    queue_scripts_init(desk->scripts, NULL);
     return desk;
 }
 

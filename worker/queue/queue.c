@@ -38,7 +38,7 @@ name_keys(struct queue *queue)
         [KEY_BEGUN] = "begun",
     };
 
-    queue->keys[KEY_QUEUE] = xstrdup(queue->name);
+    queue->keys[KEY_QUEUE] = xstrdup(queue->flavour == NULL ? queue->name : queue->flavour->list);
     for (int i = 0; i < KEY_COUNT; i++) {
         if (shared[i] != NULL)
             queue->keys[i] = queue_key(queue->prefix, queue->name, shared[i]);
@@ -60,9 +60,10 @@ queue_new(const struct queue_options *options)
     queue->lease_ms = options->lease_ms;
     queue->result_ttl_ms = options->result_ttl_ms;
     queue->dead_max = options->dead_max;
+    queue->flavour = options->flavour;
     queue->next_token = 1;
     name_keys(queue);
-    queue_scripts_init(queue->scripts);
+    queue_scripts_init(queue->scripts, queue->flavour == NULL ? NULL : queue->flavour->scripts);
     return queue;
 }
 
@@ -112,9 +113,36 @@ void
 queue_args_keys(const struct queue *queue, struct redis_args *args, const enum queue_key *keys,
                 int count)
 {
-    redis_arg_int(args, count);
+    redis_arg_int(args, count + queue_extra_keys(queue));
     for (int i = 0; i < count; i++)
         redis_arg(args, queue->keys[keys[i]]);
+    queue_args_extra_keys(queue, args);
+}
+
+int
+queue_extra_keys(const struct queue *queue)
+{
+    return queue->flavour == NULL ? 0 : queue->flavour->key_count;
+}
+
+void
+queue_args_extra_keys(const struct queue *queue, struct redis_args *args)
+{
+    for (int i = 0; i < queue_extra_keys(queue); i++)
+        redis_arg(args, queue->flavour->keys[i]);
+}
+
+int
+queue_extra_args(const struct queue *queue)
+{
+    return queue->flavour == NULL ? 0 : queue->flavour->arg_count;
+}
+
+void
+queue_args_end(const struct queue *queue, struct redis_args *args)
+{
+    for (int i = 0; i < queue_extra_args(queue); i++)
+        redis_arg(args, queue->flavour->args[i]);
 }
 
 /* ---- what memory says this worker holds ---- */
@@ -284,6 +312,7 @@ queue_claim(struct queue *queue, int max, int64_t max_bytes, queue_claims_fn *fn
     redis_arg_int(&args, max);
     redis_arg_int(&args, (int64_t)queue->next_token);
     redis_arg_int(&args, max_bytes);
+    queue_args_end(queue, &args);
     /* Used once even if the call fails: Redis may have run it. */
     queue->next_token += (uint64_t)max;
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_CLAIM], &args, 0, on_claimed, request);
@@ -316,6 +345,7 @@ queue_wait(struct queue *queue, struct redis *connection, int64_t block_ms, queu
            void *arg)
 {
     struct queue_request *request = queue_request_new(queue, arg);
+    bool in_place = queue->flavour != NULL && queue->flavour->waits_in_place;
     struct redis_args args = {0};
     char seconds[32];
 
@@ -323,8 +353,8 @@ queue_wait(struct queue *queue, struct redis *connection, int64_t block_ms, queu
     request->fn.wait = fn;
     redis_arg(&args, "BLMOVE");
     redis_arg(&args, queue->keys[KEY_QUEUE]);
-    redis_arg(&args, queue->keys[KEY_INBOX]);
-    redis_arg(&args, "LEFT");
+    redis_arg(&args, queue->keys[in_place ? KEY_QUEUE : KEY_INBOX]);
+    redis_arg(&args, in_place ? "RIGHT" : "LEFT");
     redis_arg(&args, "RIGHT");
     put_block_time(&args, block_ms, seconds, sizeof(seconds));
     redis_send(connection, &args, block_ms + BLOCK_GRACE_MS, on_waited, request);

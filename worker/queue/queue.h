@@ -22,6 +22,7 @@
 
 struct queue;
 struct queue_op; /* a step that is under way */
+struct queue_flavour;
 
 struct queue_options {
     struct event_base *base;   /* borrowed */
@@ -32,6 +33,7 @@ struct queue_options {
     int64_t lease_ms;
     int64_t result_ttl_ms;
     int64_t dead_max;
+    const struct queue_flavour *flavour; /* borrowed; NULL: a list of our own jobs */
 };
 
 struct queue *queue_new(const struct queue_options *options);
@@ -110,6 +112,7 @@ struct settlement {
     const char *reply_to;      /* NULL: none */
     struct evbuffer *letter;   /* dead letter; NULL: none; drained */
     bool has_run;              /* a model was called: if the id has its result, no letter */
+    struct evbuffer *follow;   /* what its flavour is to do with it; NULL: nothing; drained */
 };
 struct queue_op *queue_settle(struct queue *queue, uint64_t token,
                               const struct settlement *settlement, queue_settled_fn *fn, void *arg);
@@ -122,6 +125,8 @@ struct delay {
     bool is_absolute; /* due_ms is a Unix date; else it counts from now */
     int64_t due_ms;
     const char *counter; /* "retried", "waited", "scheduled" */
+    struct evbuffer
+        *document; /* to be left as result meanwhile, by a flavour; NULL: none; drained */
 };
 struct queue_op *queue_delay(struct queue *queue, uint64_t token, const struct delay *delay,
                              queue_delayed_fn *fn, void *arg);

@@ -6,6 +6,7 @@
 #define WORKER_QUEUE_QUEUE_INTERNAL_H
 
 #include "worker/queue/queue.h"
+#include "worker/queue/queue_flavour.h"
 #include "worker/queue/scripts.h"
 
 #include <uthash.h>
@@ -44,6 +45,7 @@ struct queue {
     int64_t lease_ms;
     int64_t result_ttl_ms;
     int64_t dead_max;
+    const struct queue_flavour *flavour; /* borrowed; NULL: none */
     uint64_t next_token;
     struct held_claim *held; /* what memory says this worker holds */
     struct redis_script scripts[SCRIPT_COUNT];
@@ -78,8 +80,14 @@ bool queue_holds(const struct queue *queue, uint64_t token);
 
 /* The connection that all steps of this queue share, in order. */
 struct redis *queue_commands(struct queue *queue);
-/* Starts an argument list: the number of keys, then these keys. */
+/* Starts an argument list: the number of keys, then these keys, then the flavour's. */
 void queue_args_keys(const struct queue *queue, struct redis_args *args, const enum queue_key *keys,
                      int count);
+/* The end of every argument list: what the flavour adds, and how many that are. */
+int queue_extra_args(const struct queue *queue);
+void queue_args_end(const struct queue *queue, struct redis_args *args);
+/* How many keys the flavour adds, and they themselves. */
+int queue_extra_keys(const struct queue *queue);
+void queue_args_extra_keys(const struct queue *queue, struct redis_args *args);
 
 #endif

@@ -47,8 +47,9 @@ release(struct queue *queue, uint64_t *tokens, int count)
         STOP_POINT("release", "sending");
         queue_args_keys(queue, &args, keys, COUNT_OF(keys));
         redis_arg(&args, queue->worker);
-        while (at < count && args.count < REDIS_ARGS_MAX)
+        while (at < count && args.count < REDIS_ARGS_MAX - queue_extra_args(queue))
             redis_arg_int(&args, (int64_t)tokens[at++]);
+        queue_args_end(queue, &args);
         redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_RELEASE], &args, 0, on_released,
                    queue);
     }
@@ -130,6 +131,7 @@ queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
     redis_arg_int(&args, queue->lease_ms);
     redis_arg_int(&args, since_ms);
     redis_arg_int(&args, queue->result_ttl_ms);
+    queue_args_end(queue, &args);
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_BEAT], &args, 0, on_beat, request);
 }
 
@@ -178,7 +180,7 @@ reap_send(struct queue_request *request)
     struct redis_args args = {0};
 
     STOP_POINT(request->is_leaving ? "leave" : "reap", "sending");
-    redis_arg_int(&args, 10);
+    redis_arg_int(&args, 10 + queue_extra_keys(queue));
     redis_arg(&args, queue->keys[KEY_WORKERS]);
     redis_arg(&args, inflight);
     redis_arg(&args, begun);
@@ -189,9 +191,11 @@ reap_send(struct queue_request *request)
     redis_arg(&args, queue->keys[KEY_DELAYED_JOBS]);
     redis_arg(&args, queue->keys[KEY_CRASHES]);
     redis_arg(&args, queue->keys[KEY_STATS]);
+    queue_args_extra_keys(queue, &args);
     redis_arg(&args, worker);
     redis_arg(&args, request->is_leaving ? "leave" : "reap");
     redis_arg_int(&args, CRASHES_REMEMBERED_MS);
+    queue_args_end(queue, &args);
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_REAP], &args, 0, on_reaped, request);
     free(inflight);
     free(begun);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <utlist.h>
 
-#define OP_ARGS_MAX   24
+#define OP_ARGS_MAX   56
 #define REPEAT_MIN_MS 20
 #define REPEAT_MAX_MS 500
 /* A step is logged that Redis has not taken this often; one step of a queue at a time. */
@@ -97,9 +97,25 @@ op_buffer(struct queue_op *op, struct evbuffer *buffer)
 static void
 op_keys(struct queue_op *op, const enum queue_key *keys, int count, int more)
 {
-    op_int(op, count + more);
+    op_int(op, count + more + queue_extra_keys(op->queue));
     for (int i = 0; i < count; i++)
         op_text(op, op->queue->keys[keys[i]]);
+}
+
+/* The last of the keys. */
+static void
+op_extra_keys(struct queue_op *op)
+{
+    for (int i = 0; i < queue_extra_keys(op->queue); i++)
+        op_text(op, op->queue->flavour->keys[i]);
+}
+
+/* The end of the arguments. */
+static void
+op_extra_args(struct queue_op *op)
+{
+    for (int i = 0; i < queue_extra_args(op->queue); i++)
+        op_text(op, op->queue->flavour->args[i]);
 }
 
 static void
@@ -107,6 +123,20 @@ op_key_of(struct queue_op *op, const char *what, const char *id)
 {
     char *key = queue_key_of(op->queue->prefix, op->queue->name, what, id);
 
+    op_take(op, key, strlen(key));
+}
+
+static void
+op_result_key(struct queue_op *op, const char *id)
+{
+    const struct queue_flavour *flavour = op->queue->flavour;
+    char *key;
+
+    if (flavour == NULL) {
+        op_key_of(op, "result", id);
+        return;
+    }
+    key = xasprintf("%s%s", flavour->result_prefix, id);
     op_take(op, key, strlen(key));
 }
 
@@ -364,8 +394,9 @@ queue_begin(struct queue *queue, const struct claim *claim, const char *id,
 
     op->fn.begin = fn;
     op_keys(op, keys, 5, 2);
-    op_key_of(op, "result", id);
+    op_result_key(op, id);
     op_text(op, queue->keys[KEY_STATS]);
+    op_extra_keys(op);
     op_text(op, queue->worker);
     op_int(op, (int64_t)claim->token);
     op_text(op, id);
@@ -374,6 +405,7 @@ queue_begin(struct queue *queue, const struct claim *claim, const char *id,
     op->running_arg = op->arg_count;
     op_buffer(op, running);
     op_int(op, queue->result_ttl_ms);
+    op_extra_args(op);
     op_send(op);
     return op;
 }
@@ -454,7 +486,7 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
 
     op->fn.settled = fn;
     op_keys(op, keys, 6, 2 + is_dead + is_joined);
-    op_key_of(op, "result", settlement->id);
+    op_result_key(op, settlement->id);
     op_key_of(op, "reply", settlement->id);
     if (is_dead)
         op_text(op, queue->keys[KEY_DEAD]);
@@ -464,6 +496,7 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
         op->reply_to_arg = op->arg_count;
         op_text(op, reply_to);
     }
+    op_extra_keys(op);
     op_text(op, queue->worker);
     if (token == 0)
         op_text(op, "");
@@ -480,6 +513,9 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
         op_int(op, queue->dead_max);
         op_int(op, settlement->has_run);
     }
+    if (queue->flavour != NULL)
+        op_buffer(op, settlement->follow);
+    op_extra_args(op);
     op_send(op);
     return op;
 }
@@ -520,13 +556,21 @@ queue_delay(struct queue *queue, uint64_t token, const struct delay *delay, queu
     char *due = xasprintf("%s%" PRId64, delay->is_absolute ? "" : "+", delay->due_ms);
 
     op->fn.delayed = fn;
-    op_keys(op, keys, 7, 0);
+    op_keys(op, keys, 7, queue->flavour != NULL);
+    if (queue->flavour != NULL)
+        op_result_key(op, delay->id);
+    op_extra_keys(op);
     op_text(op, queue->worker);
     op_int(op, (int64_t)token);
     op_text(op, delay->id);
     op_history(op, &delay->history, delay->id);
     op_take(op, due, strlen(due));
     op_text(op, delay->counter);
+    if (queue->flavour != NULL) {
+        op_buffer(op, delay->document);
+        op_int(op, queue->result_ttl_ms);
+    }
+    op_extra_args(op);
     op_send(op);
     return op;
 }

@@ -1,9 +1,6 @@
 #include "worker/queue/scripts.h"
 
-static const struct {
-    const char *name;
-    const char *source;
-} sources[SCRIPT_COUNT] = {
+static const struct script_source sources[SCRIPT_COUNT] = {
     [SCRIPT_CLAIM] =
         {
             "claim",
@@ -67,8 +64,12 @@ static const struct {
 };
 
 void
-queue_scripts_init(struct redis_script *scripts)
+queue_scripts_init(struct redis_script *scripts, const struct script_source *others)
 {
-    for (int i = 0; i < SCRIPT_COUNT; i++)
-        redis_script_init(&scripts[i], sources[i].name, sources[i].source);
+    for (int i = 0; i < SCRIPT_COUNT; i++) {
+        const struct script_source *source =
+            others != NULL && others[i].source != NULL ? &others[i] : &sources[i];
+
+        redis_script_init(&scripts[i], source->name, source->source);
+    }
 }

@@ -22,7 +22,13 @@ enum queue_script {
     SCRIPT_COUNT,
 };
 
-/* Fills scripts[SCRIPT_COUNT]. */
-void queue_scripts_init(struct redis_script *scripts);
+struct script_source {
+    const char *name;
+    const char *source;
+};
+
+/* Fills scripts[SCRIPT_COUNT]; `others` [SCRIPT_COUNT] stand for ours where they have a source;
+ * NULL: all are ours. */
+void queue_scripts_init(struct redis_script *scripts, const struct script_source *others);
 
 #endif
