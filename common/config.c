@@ -101,7 +101,8 @@ const struct config_setting config_settings[] = {
      CHOICES("debug", "info", "warn", "error"),
      .help = "the least important lines that are written"},
     {"HEADGATE_CONFIG", NULL, config_read_text, MEMBER(file),
-     .help = "reserved for a configuration file; not available in this version"},
+     .help = "a JSON file that describes models, job types, queues and tenants; SIGHUP reads it "
+             "again"},
     {"USE_CELERY", "false", config_read_celery, CHOICES("false", "true", "no", "yes", "0", "1"),
      .help = "Celery's wire format; not available in this version"},
     {"AWS_REGION", .help = "where Bedrock is called"},
@@ -258,6 +259,8 @@ check_together(struct config *config, struct error *err)
 
     if (config->models == NULL && load_bedrock_models(config, err) != 0)
         return -1;
+    if (config_load_file(config, err) != 0)
+        return -1;
     if (check_redis_tls(config, err) != 0 || check_pop_of_all(config, err) != 0)
         return -1;
     if (check_memory(config, err) != 0)
@@ -376,5 +379,6 @@ config_release(struct config *config)
     free(config->http);
     free_secret(config->http_token);
     free(config->file);
+    config_file_free(config->sections);
     explicit_bzero(config, sizeof(*config)); /* the password of Redis is in it */
 }

@@ -5,11 +5,13 @@
  * one line of help; reading, checking, `headgate config` and the table in docs/ all come
  * from it. A wrong value is ERROR_CONFIG: "HEADGATE_CONCURRENCY=0: must be a whole number
  * from 1 to 100000". Seconds take fractions and are kept as milliseconds.
- * An empty variable counts as unset.
+ * An empty variable counts as unset. HEADGATE_CONFIG names a file (config_file.h): its queues are
+ * read here, its other sections by the rooms they are for. The environment wins over the file.
  */
 #ifndef COMMON_CONFIG_H
 #define COMMON_CONFIG_H
 
+#include "common/config_file.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/redis/redis_url.h"
@@ -32,7 +34,8 @@ typedef const char *config_getenv_fn(const char *name, void *arg);
 /* One name of HEADGATE_QUEUES. Names: 1-127 bytes without '{', '}', '=', ',' or control bytes. */
 struct config_queue {
     char name[CONFIG_QUEUE_NAME_MAX];
-    int weight; /* 0: strictly first, in the order given; 1-1000: shares what is left */
+    int weight;   /* 0: strictly first, in the order given; 1-1000: shares what is left */
+    bool is_fair; /* its tenants share it by their weights; only the file can say so */
 };
 
 struct config {
@@ -67,14 +70,15 @@ struct config {
     int64_t max_response_bytes; /* HEADGATE_MAX_RESPONSE_BYTES, 8 MiB */
     bool use_proxy_env;         /* HEADGATE_PROXY, off */
     /* faces */
-    char *http;               /* HEADGATE_HTTP as given, NULL: the default 127.0.0.1:8080 */
-    char http_address[64];    /* without brackets; empty: off */
-    int http_port;            /* 0: any free one */
-    bool http_is_default;     /* nobody asked for this port: being in use is a warning only */
-    char *http_token;         /* HEADGATE_HTTP_TOKEN, a secret; NULL: none */
-    bool log_json;            /* HEADGATE_LOG=json */
-    enum log_level log_level; /* HEADGATE_LOG_LEVEL, info */
-    char *file;               /* HEADGATE_CONFIG, path of the JSON file; NULL: none */
+    char *http;                   /* HEADGATE_HTTP as given, NULL: the default 127.0.0.1:8080 */
+    char http_address[64];        /* without brackets; empty: off */
+    int http_port;                /* 0: any free one */
+    bool http_is_default;         /* nobody asked for this port: being in use is a warning only */
+    char *http_token;             /* HEADGATE_HTTP_TOKEN, a secret; NULL: none */
+    bool log_json;                /* HEADGATE_LOG=json */
+    enum log_level log_level;     /* HEADGATE_LOG_LEVEL, info */
+    char *file;                   /* HEADGATE_CONFIG, path of the JSON file; NULL: none */
+    struct config_file *sections; /* what it says; owned; NULL: there is none */
 };
 
 /* Reads all settings. getenv_fn NULL: getenv(3). Checks what one setting means for another too
@@ -86,6 +90,15 @@ void config_release(struct config *config);
 /* Reads only how the log is to look (log_json, log_level), so that what is wrong with the other
  * settings is told in its form. One that is wrong itself has its default. Nothing to release. */
 void config_load_log(struct config *config, config_getenv_fn *getenv_fn, void *arg);
+
+/* Reads the file again, into *fresh (owned by the caller); *fresh is NULL when there is none. */
+int config_read_file(const struct config *config, struct config_file **fresh,
+                     struct error *err) WARN_UNUSED;
+/* The queues as the environment and this file have them, room for CONFIG_QUEUES_MAX:
+ * HEADGATE_QUEUES, else those of the file, else the default; what only the file can say in any
+ * case. Into the config itself, or beside it for a reload. */
+int config_queues_with(const struct config *config, const struct config_file *file,
+                       struct config_queue *queues, int *count, struct error *err) WARN_UNUSED;
 
 /* Prints every setting in effect: name, value (secrets as ***), where from (default or
  * environment), what it is for; as a table or as one JSON object. Includes the AWS_* names,

@@ -301,6 +301,12 @@ has_queue(const struct config_queue *queues, int count, const char *name)
     return false;
 }
 
+bool
+config_is_queue_name(const char *name)
+{
+    return is_queue_name(name, strlen(name));
+}
+
 int
 config_parse_queues(const char *text, struct config_queue *queues, int *count, struct error *err)
 {

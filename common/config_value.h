@@ -53,6 +53,11 @@ config_read_fn config_read_bounded; /* char[high + 1] */
 config_read_fn config_read_queues;  /* struct config */
 config_read_fn config_read_http;    /* struct config */
 
+/* Can it be the name of a queue? */
+bool config_is_queue_name(const char *name);
+/* Reads HEADGATE_CONFIG into a config whose other settings are read. */
+int config_load_file(struct config *config, struct error *err) WARN_UNUSED;
+
 /* Copies "a, b,,c" without blanks around the names and without empty ones, behind what
  * `list` holds. `list` has room for it and one comma. */
 void config_append_names(char *list, const char *text);

@@ -225,12 +225,13 @@ attempt_call(struct attempt *a)
     }
     a->call_started_ms = clock_mono_ms();
     provider_request_release(&a->request);
-    if (provider->build(provider->self, model->id, &a->job, &a->request, &error) < 0) {
+    if (provider->build(provider->self, model, &a->job, &a->request, &error) < 0) {
         fail_to_build(a, &error);
         return;
     }
     STOP_POINT("call", "sending");
-    a->request.http.total_timeout_ms = a->context->config->call_timeout_ms;
+    a->request.http.total_timeout_ms =
+        model->call_timeout_ms > 0 ? model->call_timeout_ms : a->context->config->call_timeout_ms;
     a->request.http.max_response_bytes = (size_t)a->context->config->max_response_bytes;
     a->op.http = http_send(a->context->http, &a->request.http, on_response, a);
 }
@@ -249,10 +250,12 @@ find_models(struct attempt *a, struct error *err)
         return 0;
     a->own_models = xcalloc((size_t)a->job.model_count, sizeof(*a->own_models));
     a->models = a->own_models;
-    for (a->model_count = 0; a->model_count < a->job.model_count; a->model_count++)
+    for (a->model_count = 0; a->model_count < a->job.model_count; a->model_count++) {
         if (model_init(&a->own_models[a->model_count], a->job.models[a->model_count],
                        context->config->models_are_bedrock, err) < 0)
             return -1;
+        model_describe(&a->own_models[a->model_count], context->models->notes);
+    }
     return 0;
 }
 

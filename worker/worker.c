@@ -228,22 +228,12 @@ log_start(const struct worker *w)
 static int
 open_models(struct worker *w, struct error *err)
 {
-    struct error why = {0};
-
-    if (w->config->file != NULL)
-        return error_set(err, ERROR_CONFIG,
-                         "HEADGATE_CONFIG=%.100s: a configuration file is not available in this "
-                         "version: unset it",
-                         w->config->file);
-    if (w->config->models == NULL)
+    if (model_list_load(&w->models, w->config, err) < 0)
+        return -1;
+    if (w->models.count == 0)
         return error_set(err, ERROR_CONFIG,
                          "BEDROCK_MODEL_ID is not set: name the primary model, for example "
                          "BEDROCK_MODEL_ID=anthropic.claude-3-5-sonnet-20240620-v1:0");
-    if (model_list_init(&w->models, w->config->models, w->config->models_are_bedrock, &why) < 0)
-        return error_set(err, ERROR_CONFIG, "%s=%.100s: %s",
-                         w->config->models_are_bedrock ? "BEDROCK_MODEL_ID, BEDROCK_FALLBACK_MODELS"
-                                                       : "HEADGATE_MODELS",
-                         w->config->models, why.message);
     w->bedrock = bedrock_new(NULL, NULL, err);
     if (w->bedrock == NULL)
         return -1;

@@ -15,6 +15,7 @@
 #include "worker/control/control.h"
 #include "worker/gate.h"
 #include "worker/model/hints.h"
+#include "worker/model/model_file.h"
 #include "worker/provider/bedrock.h"
 #include "worker/queue/beat.h"
 #include "worker/queue/desk.h"

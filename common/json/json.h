@@ -87,9 +87,9 @@ void json_put_slice(struct evbuffer *out, struct json_slice slice);
  * by cJSON: never take an id from a tree. */
 cJSON *json_tree(struct json_slice slice);
 
-/* Takes what people add to JSON files out of text[0..len), in place and without moving a
- * byte: comments of both kinds become blanks, so do commas before a closing bracket. For
- * configuration files only. */
+/* Takes comments of both kinds out of text[0..len), in place and without moving a byte: they
+ * become blanks. One that is not closed stays, for json_check to refuse. For configuration files
+ * only. */
 void json_blank_comments(char *text, size_t len);
 
 #endif

@@ -92,41 +92,30 @@ starts(const char *at, const char *end, char first, char second)
     return end - at >= 2 && at[0] == first && at[1] == second;
 }
 
+/* The byte behind the comment that opens at `at`, or NULL when it is not closed. */
 static char *
-comment_behind(char *at, char *end, bool is_line)
+comment_behind(char *at, char *end)
 {
-    for (; at < end; at++) {
-        if (is_line ? *at == '\n' : starts(at, end, '*', '/'))
-            return is_line ? at : at + 2;
-    }
-    return end;
-}
+    bool is_line = at[1] == '/';
+    char *closer = memmem(at + 2, (size_t)(end - at - 2), is_line ? "\n" : "*/", is_line ? 1 : 2);
 
-/* The byte behind the comment, the string or the single byte at `at`. */
-static char *
-token_behind(char *at, char *end)
-{
-    if (starts(at, end, '/', '/') || starts(at, end, '/', '*'))
-        return comment_behind(at + 2, end, at[1] == '/');
-    return *at == '"' ? string_behind(at, end) : at + 1;
+    if (closer == NULL)
+        return is_line ? end : NULL;
+    return is_line ? closer : closer + 2;
 }
 
 void
 json_blank_comments(char *text, size_t len)
 {
-    char *end = text + len, *comma = NULL;
-    char before = '[';
+    char *end = text + len;
 
     for (char *at = text, *behind; at < end; at = behind) {
-        behind = token_behind(at, end);
-        if (*at == '/') {
-            blank(at, behind - at > 1 ? behind : at);
-        } else if (json_skip_blanks(at, end) == at) {
-            if (comma != NULL && (*at == ']' || *at == '}'))
-                *comma = ' ';
-            /* "[,]" stays wrong: there is no value that this comma could follow. */
-            comma = *at == ',' && strchr("[{,", before) == NULL ? at : NULL;
-            before = *at;
-        }
+        bool opens = starts(at, end, '/', '/') || starts(at, end, '/', '*');
+
+        behind = opens ? comment_behind(at, end) : *at == '"' ? string_behind(at, end) : at + 1;
+        if (behind == NULL)
+            return;
+        if (opens)
+            blank(at, behind);
     }
 }

@@ -89,7 +89,7 @@ check_next_request(const struct provider *provider)
     struct job job;
 
     MUST(job_init(&job, strdup("{\"type\":\"chat\",\"query\":\"x\"}"), 27, &limits, NULL) == 0);
-    MUST(provider->build(provider->self, "m", &job, &request, &err) == 0);
+    MUST(provider->build(provider->self, &(struct model){.id = "m"}, &job, &request, &err) == 0);
     provider_request_release(&request);
     job_release(&job);
 }

@@ -66,7 +66,8 @@ is_signed_by(struct bedrock_bench *bench, const char *access_key)
     struct error err = {0};
     bool is_so = false;
 
-    if (bench->provider.build(bench->bedrock, "m", &job, &request, &err) == 0)
+    if (bench->provider.build(bench->bedrock, &(struct model){.id = "m"}, &job, &request, &err) ==
+        0)
         is_so = strstr(bedrock_bench_header(&request, "Authorization: "), access_key) != NULL;
     else
         assert_int_equal(err.kind, ERROR_CONFIG);
@@ -170,7 +171,8 @@ a_wrong_clock_is_put_right_for_the_next_request(void **state)
     int64_t ahead_ms;
 
     assert_true(bedrock_bench_read(&bench, &skewed, false, &call, NULL));
-    assert_int_equal(bench.provider.build(bench.bedrock, "m", &job, &request, &err), 0);
+    assert_int_equal(
+        bench.provider.build(bench.bedrock, &(struct model){.id = "m"}, &job, &request, &err), 0);
     ahead_ms =
         bedrock_bench_date_ms(bedrock_bench_header(&request, "X-Amz-Date: ")) - clock_wall_ms();
     assert_in_range(ahead_ms, 1195000, 1200000);

@@ -22,7 +22,8 @@ body_of(const char *payload, const struct job_type *type)
     struct error err = {0};
     cJSON *body;
 
-    assert_int_equal(bench.provider.build(bench.bedrock, "m", &job, &request, &err), 0);
+    assert_int_equal(
+        bench.provider.build(bench.bedrock, &(struct model){.id = "m"}, &job, &request, &err), 0);
     body = cJSON_ParseWithLength(request.http.body, request.http.body_len);
     assert_non_null(body);
     provider_request_release(&request);
@@ -214,11 +215,13 @@ check_request(const cJSON *golden)
     char url[1024];
 
     bedrock_bench_open(&bench);
-    assert_int_equal(bench.provider.build(
-                         bench.bedrock,
-                         golden_text(cJSON_GetObjectItemCaseSensitive(golden, "inputs"), "modelId"),
-                         &job, &request, &err),
-                     0);
+    assert_int_equal(
+        bench.provider.build(
+            bench.bedrock,
+            &(struct model){
+                .id = golden_text(cJSON_GetObjectItemCaseSensitive(golden, "inputs"), "modelId")},
+            &job, &request, &err),
+        0);
     snprintf(url, sizeof(url), "%s://%s%s", golden_text(sent, "scheme"), golden_text(sent, "host"),
              golden_text(sent, "wire_path"));
     assert_string_equal(request.http.url, url);

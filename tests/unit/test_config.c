@@ -109,11 +109,10 @@ every_type_is_read(void **state)
     assert_int_equal(c.redis.db, 2);
     config_release(&c);
 
-    load(&c, ENV({"HEADGATE_LOG", "json"}, {"HEADGATE_LOG_LEVEL", "WARN"},
-                 {"HEADGATE_CONFIG", "/etc/headgate.json"}));
+    load(&c, ENV({"HEADGATE_LOG", "json"}, {"HEADGATE_LOG_LEVEL", "WARN"}));
     assert_true(c.log_json);
     assert_int_equal(c.log_level, LOG_LEVEL_WARN);
-    assert_string_equal(c.file, "/etc/headgate.json");
+    assert_null(c.file);
     config_release(&c);
 
     load(&c, ENV({"HEADGATE_DRAIN_SECONDS", "0"}, {"HEADGATE_MAX_WAIT", "0.0019"},
@@ -463,7 +462,7 @@ the_table_shows_value_and_source(void **state)
 static void
 the_table_is_one_json_object_too(void **state)
 {
-    char *text = shown(ENV({"HEADGATE_CONFIG", "/a \"b\".json"}), true), *help;
+    char *text = shown(ENV({"HEADGATE_REDIS_CA", "/a \"b\".pem"}), true), *help;
     struct json_slice root, setting;
 
     assert_int_equal(json_check(text, strlen(text), &root, NULL), 0);
@@ -473,8 +472,8 @@ the_table_is_one_json_object_too(void **state)
     help = json_string(json_get(setting, "help"), NULL);
     assert_non_null(help);
     free(help);
-    setting = json_get(root, "HEADGATE_CONFIG");
-    assert_true(json_equals(json_get(setting, "value"), "/a \"b\".json"));
+    setting = json_get(root, "HEADGATE_REDIS_CA");
+    assert_true(json_equals(json_get(setting, "value"), "/a \"b\".pem"));
     assert_true(json_equals(json_get(setting, "from"), "environment"));
     assert_int_equal(json_get(json_get(root, "AWS_PROFILE"), "value").type, JSON_NULL);
     free(text);

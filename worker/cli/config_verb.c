@@ -4,7 +4,7 @@
 #include "common/config.h"
 #include "common/memory.h"
 #include "worker/cli/verb.h"
-#include "worker/model/model.h"
+#include "worker/model/model_file.h"
 #include "worker/worker.h"
 
 #include <curl/curl.h>
@@ -12,18 +12,14 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
-/* None is fine here: only a worker must have one. */
+/* No model is fine here: only a worker must have one. */
 static int
 check_models(const struct config *config, struct error *err)
 {
-    const char *name = config->models_are_bedrock ? "BEDROCK_MODEL_ID" : "HEADGATE_MODELS";
     struct model_list models;
-    struct error why;
 
-    if (config->models == NULL)
-        return 0;
-    if (model_list_init(&models, config->models, config->models_are_bedrock, &why) < 0)
-        return error_set(err, ERROR_CONFIG, "%s=%.80s: %s", name, config->models, why.message);
+    if (model_list_load(&models, config, err) != 0)
+        return -1;
     model_list_release(&models);
     return 0;
 }

@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/http/http_client.h"
 #include "common/memory.h"
-#include "worker/model/model.h"
+#include "worker/model/model_file.h"
 #include "worker/provider/bedrock.h"
 
 #include <inttypes.h>
@@ -70,7 +70,7 @@ call_once(struct model_check *check, const struct model *model, struct error *er
 
     check->is_over = false;
     check->call = (struct call){.model = model->name};
-    if (check->provider.build(check->provider.self, model->id, &check->job, &request, err) != 0) {
+    if (check->provider.build(check->provider.self, model, &check->job, &request, err) != 0) {
         provider_request_release(&request);
         return -1;
     }
@@ -201,14 +201,13 @@ doctor_check_models(struct doctor *doctor)
     struct model_list models = {0};
     struct error err;
 
-    if (config->models == NULL) {
-        doctor_tell(doctor, CHECK_FAIL, "models", "set BEDROCK_MODEL_ID or HEADGATE_MODELS",
-                    "none are configured");
-        return;
-    }
-    if (model_list_init(&models, config->models, config->models_are_bedrock, &err) != 0)
+    if (model_list_load(&models, config, &err) != 0)
         doctor_tell(doctor, CHECK_FAIL, "models", "correct the setting that is named", "%s",
                     err.message);
+    else if (models.count == 0)
+        doctor_tell(doctor, CHECK_FAIL, "models",
+                    "set BEDROCK_MODEL_ID or HEADGATE_MODELS, or list them in HEADGATE_CONFIG",
+                    "none are configured");
     else
         check_provider(doctor, &models);
     model_list_release(&models);

@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "worker/cli/session.h"
 #include "worker/cli/verb.h"
+#include "worker/model/model_file.h"
 #include "worker/model/model_view.h"
 
 #include <inttypes.h>
@@ -33,12 +34,14 @@ board_open(struct board *board, const char *queue)
     int exit_code = session_open(&board->session, queue);
     struct error err;
 
-    if (exit_code != EXIT_OK || config->models == NULL)
+    if (exit_code != EXIT_OK)
         return exit_code;
-    if (model_list_init(&board->models, config->models, config->models_are_bedrock, &err) != 0) {
+    if (model_list_load(&board->models, config, &err) != 0) {
         session_close(&board->session);
         return verb_error(&err);
     }
+    if (board->models.count == 0)
+        return EXIT_OK;
     board->hints =
         hints_new(board->session.base, board->session.route, config->prefix, &board->models);
     board->figures = xcalloc((size_t)board->models.count, sizeof(*board->figures));

@@ -151,9 +151,7 @@ split_provider(struct model *model, struct error *err)
 int
 model_init(struct model *model, const char *name, bool is_bedrock, struct error *err)
 {
-    memset(model, 0, sizeof(*model));
-    model->input_price = -1;
-    model->output_price = -1;
+    *model = (struct model){.input_price = -1, .output_price = -1};
     if (check_name(name, err) < 0)
         return -1;
     model->name = xstrdup(name);
@@ -171,7 +169,39 @@ void
 model_release(struct model *model)
 {
     free(model->name);
+    free(model->base_url);
+    free(model->api_key_env);
     memset(model, 0, sizeof(*model));
+}
+
+/* ---- what the file says ---- */
+
+static void
+copy_note(struct model *model, const struct model *note)
+{
+    model->input_price = note->input_price;
+    model->output_price = note->output_price;
+    model->rpm = note->rpm;
+    model->tpm = note->tpm;
+    model->call_timeout_ms = note->call_timeout_ms;
+    model->base_url = note->base_url == NULL ? NULL : xstrdup(note->base_url);
+    model->api_key_env = note->api_key_env == NULL ? NULL : xstrdup(note->api_key_env);
+    snprintf(model->display, sizeof(model->display), "%s", note->display);
+}
+
+void
+model_describe(struct model *model, const struct model_list *notes)
+{
+    const struct model nothing = {.input_price = -1, .output_price = -1};
+
+    free(model->base_url);
+    free(model->api_key_env);
+    copy_note(model, &nothing);
+    name_model(model);
+    for (int i = 0; notes != NULL && i < notes->count; i++)
+        if (strcmp(notes->models[i].provider, model->provider) == 0 &&
+            strcmp(notes->models[i].id, model->id) == 0)
+            copy_note(model, &notes->models[i]);
 }
 
 /* ---- the list ---- */
@@ -195,8 +225,7 @@ model_list_init(struct model_list *list, const char *names, bool are_bedrock, st
     char *copy = xstrdup(names), *rest = copy;
     int status = 0;
 
-    list->models = xcalloc(MODELS_MAX, sizeof(*list->models));
-    list->count = 0;
+    *list = (struct model_list){.models = xcalloc(MODELS_MAX, sizeof(*list->models))};
     for (char *name; status == 0 && (name = strsep(&rest, ",")) != NULL;) {
         size_t len;
 
@@ -218,6 +247,9 @@ model_list_release(struct model_list *list)
     for (int i = 0; i < list->count; i++)
         model_release(&list->models[i]);
     free(list->models);
+    if (list->notes != NULL)
+        model_list_release(list->notes);
+    free(list->notes);
     memset(list, 0, sizeof(*list));
 }
 

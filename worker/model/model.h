@@ -7,6 +7,7 @@
 #include "common/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define MODEL_NAME_MAX 2048 /* Bedrock's own limit of a modelId */
 
@@ -17,12 +18,18 @@ struct model {
     char display[96];   /* "Claude 3.5 Sonnet": model_used in results */
     double input_price; /* USD per million tokens; < 0: unknown */
     double output_price;
+    /* what only a configuration file can say */
+    double rpm, tpm;         /* its quota, requests and LLM tokens a minute; 0: unknown */
+    int64_t call_timeout_ms; /* of one call; 0: HEADGATE_CALL_TIMEOUT */
+    char *base_url;          /* owned; where it is called instead; NULL: as the provider has it */
+    char *api_key_env;       /* owned; the variable that holds its API key; NULL: none of its own */
 };
 
 /* The configured list: [0] is the primary. */
 struct model_list {
     struct model *models; /* owned */
     int count;
+    struct model_list *notes; /* owned; all that the file describes, in the list or not; or NULL */
 };
 
 /* Reads "a,b,c". `are_bedrock`: bare Bedrock ids; otherwise each is provider/ID. ERROR_CONFIG
@@ -32,6 +39,10 @@ int model_list_init(struct model_list *list, const char *names, bool are_bedrock
 void model_list_release(struct model_list *list);
 /* NULL when not configured. */
 const struct model *model_find(const struct model_list *list, const char *name);
+
+/* Gives the model everything that the notes say of it (it is the same when provider and id are);
+ * what they do not say is as model_init left it. `notes` may be NULL. */
+void model_describe(struct model *model, const struct model_list *notes);
 
 /* One model by name, as a job's own `models` may hold it. */
 int model_init(struct model *model, const char *name, bool is_bedrock,

@@ -15,11 +15,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 /* Files of credentials are read again at most this often, however many calls want it. */
 #define RENEW_MS 2000
 /* A cut-off piece of a secret shorter than this tells nobody anything. */
 #define TELLING_LEN 8
+
+/* A variable that holds the API key of a model. */
+struct key_name {
+    struct key_name *next;
+    char *name;
+};
 
 struct bedrock {
     aws_getenv_fn *getenv_fn; /* borrowed, with its argument */
@@ -28,8 +35,9 @@ struct bedrock {
     struct aws_endpoint endpoint; /* of config */
     struct aws_sign_cache key;
     struct aws_skew skew;
-    int64_t renewed_ms; /* monotonic */
-    bool is_refused;    /* the last answer was that we are not who we say */
+    int64_t renewed_ms;    /* monotonic */
+    bool is_refused;       /* the last answer was that we are not who we say */
+    struct key_name *keys; /* those that were used: answers may repeat what is in them */
 };
 
 /* ---- settings ---- */
@@ -103,11 +111,18 @@ bedrock_new(aws_getenv_fn *getenv_fn, void *arg, struct error *err)
 void
 bedrock_free(struct bedrock *bedrock)
 {
+    struct key_name *key, *next;
+
     if (bedrock == NULL)
         return;
     aws_endpoint_release(&bedrock->endpoint);
     aws_config_release(&bedrock->config);
     aws_sign_forget(&bedrock->key);
+    LL_FOREACH_SAFE(bedrock->keys, key, next)
+    {
+        free(key->name);
+        free(key);
+    }
     free(bedrock);
 }
 
@@ -176,16 +191,23 @@ put_body(const struct job *job, struct evbuffer *out)
     evbuffer_add_printf(out, "}");
 }
 
+/* Where one call goes, and what it shows there. */
+struct route {
+    const struct aws_endpoint *endpoint;
+    const char *path;
+    const char *bearer; /* NULL: it is signed */
+};
+
 static int
-put_signed_headers(struct bedrock *bedrock, const char *path, struct provider_request *request,
-                   struct error *err)
+put_signed_headers(struct bedrock *bedrock, const struct route *route,
+                   struct provider_request *request, struct error *err)
 {
     const struct aws_credentials *who = &bedrock->config.credentials;
-    const struct aws_header headers[] = {{"Host", bedrock->endpoint.host},
+    const struct aws_header headers[] = {{"Host", route->endpoint->host},
                                          {"Content-Type", "application/json"}};
     const struct aws_sign_request what = {
         .method = "POST",
-        .path = path,
+        .path = route->path,
         .headers = headers,
         .header_count = sizeof(headers) / sizeof(headers[0]),
         .body = request->http.body,
@@ -211,46 +233,97 @@ put_signed_headers(struct bedrock *bedrock, const char *path, struct provider_re
 }
 
 static int
-put_headers(struct bedrock *bedrock, const char *path, struct provider_request *request,
+put_headers(struct bedrock *bedrock, const struct route *route, struct provider_request *request,
             struct error *err)
+{
+    request->headers[0] = xstrdup("Content-Type: application/json");
+    if (route->bearer == NULL && bedrock->config.credentials.auth == AWS_AUTH_KEYS)
+        return put_signed_headers(bedrock, route, request, err);
+    if (route->bearer == NULL)
+        return error_set(err, ERROR_CONFIG,
+                         "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                         "AWS_PROFILE or AWS_BEARER_TOKEN_BEDROCK");
+    if (!route->endpoint->is_https && !route->endpoint->is_loopback)
+        return error_set(err, ERROR_CONFIG,
+                         "an API key would go in clear to %s: use an https endpoint",
+                         route->endpoint->host);
+    request->headers[1] = xasprintf("Authorization: Bearer %s", route->bearer);
+    return 0;
+}
+
+static const char *
+key_value(const struct bedrock *bedrock, const char *name)
+{
+    return bedrock->getenv_fn == NULL ? getenv(name)
+                                      : bedrock->getenv_fn(name, bedrock->getenv_arg);
+}
+
+static void
+remember_key(struct bedrock *bedrock, const char *name)
+{
+    struct key_name *key;
+
+    LL_FOREACH(bedrock->keys, key)
+    if (strcmp(key->name, name) == 0)
+        return;
+    key = xcalloc(1, sizeof(*key));
+    key->name = xstrdup(name);
+    LL_PREPEND(bedrock->keys, key);
+}
+
+/* The API key of the model itself; else that of Bedrock, if there is one. */
+static const char *
+bearer_for(struct bedrock *bedrock, const struct model *model)
 {
     const struct aws_credentials *who = &bedrock->config.credentials;
 
-    request->headers[0] = xstrdup("Content-Type: application/json");
-    switch (who->auth) {
-    case AWS_AUTH_KEYS: return put_signed_headers(bedrock, path, request, err);
-    case AWS_AUTH_BEARER:
-        request->headers[1] = xasprintf("Authorization: Bearer %s", who->bearer_token);
-        return 0;
-    case AWS_AUTH_NONE: break;
+    if (model->api_key_env != NULL) {
+        remember_key(bedrock, model->api_key_env);
+        return key_value(bedrock, model->api_key_env);
     }
-    return error_set(err, ERROR_CONFIG,
-                     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                     "AWS_PROFILE or AWS_BEARER_TOKEN_BEDROCK");
+    return who->auth == AWS_AUTH_BEARER ? who->bearer_token : NULL;
 }
 
 static int
-build(void *self, const char *model_id, const struct job *job, struct provider_request *request,
-      struct error *err)
+build_at(struct bedrock *bedrock, const struct aws_endpoint *endpoint, const struct model *model,
+         const struct job *job, struct provider_request *request, struct error *err)
 {
-    struct bedrock *bedrock = self;
-    char *segment = aws_encode_segment(model_id);
+    struct route route = {.endpoint = endpoint, .bearer = bearer_for(bedrock, model)};
+    char *segment = aws_encode_segment(model->id);
     int status;
 
-    if (bedrock->config.credentials.auth == AWS_AUTH_NONE || bedrock->is_refused)
-        renew(bedrock);
-    memset(request, 0, sizeof(*request));
     request->body = xevbuffer();
     put_body(job, request->body);
-    request->url = xasprintf("%s/model/%s/converse", bedrock->endpoint.base, segment);
+    request->url = xasprintf("%s/model/%s/converse", endpoint->base, segment);
     request->http.method = "POST";
     request->http.url = request->url;
     request->http.body = (const char *)evbuffer_pullup(request->body, -1);
     request->http.body_len = evbuffer_get_length(request->body);
-    status = put_headers(bedrock, request->url + bedrock->endpoint.path_at, request, err);
+    route.path = request->url + endpoint->path_at;
+    status = put_headers(bedrock, &route, request, err);
     for (int i = 0; i < HTTP_HEADERS_MAX; i++)
         request->http.headers[i] = request->headers[i];
     free(segment);
+    return status;
+}
+
+static int
+build(void *self, const struct model *model, const struct job *job,
+      struct provider_request *request, struct error *err)
+{
+    struct bedrock *bedrock = self;
+    struct aws_endpoint own = {0};
+    int status;
+
+    memset(request, 0, sizeof(*request));
+    if (model->api_key_env == NULL &&
+        (bedrock->config.credentials.auth == AWS_AUTH_NONE || bedrock->is_refused))
+        renew(bedrock);
+    if (model->base_url != NULL && aws_endpoint_init(&own, model->base_url, err) < 0)
+        return -1;
+    status = build_at(bedrock, model->base_url == NULL ? &bedrock->endpoint : &own, model, job,
+                      request, err);
+    aws_endpoint_release(&own);
     return status;
 }
 
@@ -308,6 +381,7 @@ static void
 hide_secrets(const struct bedrock *bedrock, struct call *call)
 {
     const struct aws_credentials *who = &bedrock->config.credentials;
+    struct key_name *key;
 
     const char *secrets[] = {who->access_key, who->secret_key, who->session_token,
                              who->bearer_token};
@@ -316,6 +390,9 @@ hide_secrets(const struct bedrock *bedrock, struct call *call)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         for (size_t j = 0; j < sizeof(secrets) / sizeof(secrets[0]); j++)
             hide(texts[i], secrets[j]);
+    LL_FOREACH(bedrock->keys, key)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        hide(texts[i], key_value(bedrock, key->name));
 }
 
 /* Names the call and how it ended; returns what may help. */

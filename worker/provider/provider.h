@@ -11,6 +11,7 @@
 #include "common/http/http_client.h"
 #include "worker/job/call.h"
 #include "worker/job/job.h"
+#include "worker/model/model.h"
 
 #include <event2/buffer.h>
 
@@ -25,9 +26,9 @@ void provider_request_release(struct provider_request *request);
 
 struct provider {
     const char *name; /* "bedrock" */
-    /* Builds the call of `job` to `model_id` (the provider's own id, no prefix). Fails with
-     * ERROR_CONFIG without credentials: the call's outcome is then auth. */
-    int (*build)(void *self, const char *model_id, const struct job *job,
+    /* Builds the call of `job` to the model: its id, and its own base_url and API key where it has
+     * them. Fails with ERROR_CONFIG without credentials: the call's outcome is then auth. */
+    int (*build)(void *self, const struct model *model, const struct job *job,
                  struct provider_request *request, struct error *err);
     /* Reads an answer or a failure (exactly one is not NULL) into call->outcome, status, error,
      * message, request_id, retry_after_ms and tokens; on OUTCOME_OK appends the answer's text.
