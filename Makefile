@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test test-redis chaos soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test test-redis chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -150,6 +150,9 @@ valgrind: deps ## many of the end-to-end tests, every worker under valgrind
 chaos: deps ## jobs and faults for a while, judged from outside: JOBS=10000 SECONDS=120 SEED=...
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@JOBS=$(JOBS) SECONDS=$(SECONDS) SEED=$(SEED) /usr/bin/python3 tests/chaos/chaos.py
+
+model: deps ## the queue's scripts in random orders of steps, under random faults: SEEDS=1000 SEED=...
+	@SEEDS=$(SEEDS) SEED=$(SEED) /usr/bin/python3 tests/model/model.py
 
 soak: deps ## memory and descriptors stay flat under a mix of everything: SECONDS=1800 RATE=40
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim

@@ -1,7 +1,7 @@
 -- Gives a job up: what settle.lua does, and a dead letter with its reason.
 --
--- KEYS and ARGV as settle.lua, but KEYS[9] is the dead letters and KEYS[10] reply_to;
--- ARGV[9] the letter, ARGV[10] how many to keep, ARGV[11] '1' when a model was called for the job.
+-- KEYS inflight, begun, owners, cancelled, crashes, stats, result, reply, dead [, reply_to]
+-- ARGV as settle.lua; then the letter, how many to keep, '1' when a model was called for the job.
 -- An empty id leaves no result.
 -- Returns as settle.lua. The letter is written even when the result comes late, as the job's bytes
 -- are nowhere else; but not when it was called for and its id is answered: a retry would pay again.
