@@ -66,7 +66,8 @@ worker_is_ready(char *why, size_t why_size, void *arg)
         snprintf(why, why_size, "Redis refuses claims: %s", intake_trouble(w->intake));
     for (int i = 0; why[0] == '\0' && i < w->config->queue_count; i++)
         if (!beat_is_alive(w->beats[i]))
-            snprintf(why, why_size, "no living lease on queue %s", queue_name(w->queues[i]));
+            snprintf(why, why_size, "no living lease on queue %s%s%s", queue_name(w->queues[i]),
+                     beat_trouble(w->beats[i])[0] == '\0' ? "" : ": ", beat_trouble(w->beats[i]));
     if (why[0] == '\0')
         return true;
     add_kept_answers(w, why, why_size);

@@ -240,6 +240,21 @@ def test_a_frozen_redis_is_survived(redis, sim, worker):
     assert_all_succeeded(redis, ["thawed"])
 
 
+def test_a_queue_whose_keys_a_newer_version_has_laid_out_is_left_alone(redis, worker):
+    process = worker()
+    redis.client.set("headgate:{analyze}:layout", 1000)
+    until(lambda: "newer" in process.get("/readyz").body.decode(), what="the reason in /readyz")
+    assert process.readiness() == 503
+    another = worker(wait_ready=False)
+    until(lambda: another.readiness() == 503, what="a red /readyz")
+    redis.push(job("later"))
+    until(lambda: redis.client.zcard("headgate:{analyze}:workers") <= 1, what="no second worker")
+    stays(lambda: redis.result("later") is None, LEASE + 0.5)
+    redis.client.delete("headgate:{analyze}:layout")
+    assert_all_succeeded(redis, ["later"])
+    assert redis.client.get("headgate:{analyze}:layout") == b"1"
+
+
 def test_a_script_flush_goes_unnoticed(redis, worker):
     worker()
     for n in range(5):

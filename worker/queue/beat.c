@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BEATS_PER_LEASE 4
@@ -30,7 +31,8 @@ struct beat {
     int64_t redis_ahead_ms; /* Redis' clock minus ours, at the last beat */
     int64_t alive_until_ms;
     int64_t cancels_since_ms; /* Redis' clock */
-    bool is_refused;          /* Redis is there and does not take our beats: told once */
+    char trouble[448]; /* what Redis, which is there, said as it refused our beat; "": it takes them
+                        */
     int64_t last_held; /* claims held in memory when the last beat found more on record; -1: it did
                           not */
 };
@@ -105,14 +107,16 @@ tell_refusal(struct beat *beat, const struct error *error)
 {
     bool is_refused = error != NULL && error->kind != ERROR_UNREACHABLE &&
                       error->kind != ERROR_LOST && error->kind != ERROR_TIMEOUT;
+    bool was_refused = beat->trouble[0] != '\0';
     const char *queue = queue_name(beat->options.queue);
 
-    if (is_refused && !beat->is_refused)
+    if (is_refused && !was_refused)
         log_error("Redis refuses this worker's beat: its lease will end", LOG_STR("queue", queue),
                   LOG_STR("error", error->message));
-    if (error == NULL && beat->is_refused)
+    if (error == NULL && was_refused)
         log_info("Redis takes this worker's beat again", LOG_STR("queue", queue));
-    beat->is_refused = is_refused || (error != NULL && beat->is_refused);
+    if (is_refused || error == NULL)
+        snprintf(beat->trouble, sizeof(beat->trouble), "%s", is_refused ? error->message : "");
 }
 
 /* After an outage every lease has ended: only what it costs us is worth a warning. */
@@ -209,4 +213,10 @@ bool
 beat_is_alive(const struct beat *beat)
 {
     return !beat->is_stopped && clock_mono_ms() < beat->alive_until_ms;
+}
+
+const char *
+beat_trouble(const struct beat *beat)
+{
+    return beat->trouble;
 }

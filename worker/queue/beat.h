@@ -35,5 +35,7 @@ void beat_now(struct beat *beat);
 void beat_stop(struct beat *beat);
 /* Does our lease hold, by what we know? Only then may jobs be claimed. */
 bool beat_is_alive(const struct beat *beat);
+/* Why Redis refuses our beats, or "". */
+const char *beat_trouble(const struct beat *beat);
 
 #endif

@@ -119,8 +119,8 @@ on_beat(const redisReply *reply, const struct error *error, void *arg)
 void
 queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
 {
-    static const enum queue_key keys[] = {KEY_WORKERS, KEY_INFLIGHT,  KEY_INBOX,
-                                          KEY_DELAYED, KEY_CANCELLED, KEY_PAUSED};
+    static const enum queue_key keys[] = {KEY_WORKERS,   KEY_INFLIGHT, KEY_INBOX, KEY_DELAYED,
+                                          KEY_CANCELLED, KEY_PAUSED,   KEY_LAYOUT};
     struct queue_request *request = queue_request_new(queue, arg);
     struct redis_args args = {0};
 
