@@ -71,9 +71,9 @@ class Disorder:
                  "operator")
 
     def dead_retry(self, which, dice):
-        letters = self.judge.keys.letters
-        if letters:
-            letter = letters[which % len(letters)]
+        """Of a letter that may be gone by now."""
+        if letters := self.judge.letters:
+            letter = letters[-1 - which % len(letters[-10:])]
             fields = json.loads(letter)
             self.script("dead_retry", [letter, fields["payload"], int(bool(fields["id"]))], "operator",
                         id=fields["id"])
@@ -164,7 +164,7 @@ class Disorder:
         self.trace.append(f"{worker.name} sleeps")
 
     def tick(self, which, dice):
-        self.box.set_clock(self.box.now + dice % 1500)
+        self.box.set_clock(self.box.now + dice % 5000)
 
     def leap(self, which, dice):
         self.box.set_clock(self.box.now + (dice % (6 * LEASE_MS)) - LEASE_MS)

@@ -6,7 +6,7 @@ from collections import Counter
 from box import PREFIX
 from workers import Job
 
-# Where a job can be: a key (or the beginning of several), and how payloads are read from its value.
+# Where a job can be: a key (with a colon at its end: several), and how payloads are read from its value.
 PLACES = {
     "q": list,
     PREFIX + "inbox": list,
@@ -73,6 +73,7 @@ class Judge:
         self.failures = Counter()  # executions of an id that failed, by the workers' word
         self.begun = 0  # claims, ever
         self.seasoned = set()  # payloads that had failed or waited
+        self.letters = []  # that were ever written
         self.states = Counter()  # finals that were ever seen
         self.running = {}  # id: (worker, token) that was told to run it
         self.keys = Keys({})
@@ -90,6 +91,8 @@ class Judge:
         self._letters_explained()
         if words[0] == "begin" and not is_refused:
             self._begun(words, reply[0])
+        if words[0] in ("settle", "dead") and not is_refused:
+            self._told(words, reply)
         self._attempts_only_for_failures()
         self._histories_stay()
 
@@ -150,6 +153,7 @@ class Judge:
     def _letters_explained(self):
         letters = Counter(self.keys.letters)
         check("a letter is written once", not letters or max(letters.values()) == 1, letters)
+        self.letters += [letter for letter in letters if letter not in self.letters]
         of = Counter()
         for letter in letters:
             of[json.loads(letter)["payload"]] += 1
@@ -171,6 +175,13 @@ class Judge:
         check("what is delayed is not begun", id not in self.keys.delayed_jobs, id)
         self.begun += other != claim
         self.running[id] = claim
+
+    def _told(self, words, reply):
+        """settle, dead: also of a repeat, whose first answer was lost."""
+        id, document = words[2 + int(words[1]) + 2], words[2 + int(words[1]) + 5]
+        if id:
+            check("an end is told what became of it",
+                  (reply == "ok") == (self.keys.finals.get(id) == document), words)
 
     def _attempts_only_for_failures(self):
         for history in [*self.keys.begun.values(),

@@ -108,7 +108,8 @@ class Worker:
 
     def claim(self, most=2):
         self.is_claiming = True
-        self.send("claim", [self.name, most, self.next_token, 1_000_000], self.on_claims,
+        max_bytes = 40 if self.next_token % 3 == 0 else 1_000_000
+        self.send("claim", [self.name, most, self.next_token, max_bytes], self.on_claims,
                   self.on_claim_failed)
         self.next_token += most
 

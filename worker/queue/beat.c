@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define BEATS_PER_LEASE 4
 #define REPEAT_MS       200
@@ -17,6 +18,8 @@
 #define ROUND_EXTRA_MS 1000
 /* Redis' clock against ours, from one beat to the next: more is no delay of a reply. */
 #define CLOCK_JUMP_MS 1000
+/* What beat.lua says of keys that are not ours to touch: no claims, from now on. */
+#define NEWER_LAYOUT "LAYOUT "
 /* Cancels are asked for again by this much, so that none falls between two beats. */
 #define OVERLAP_MS 1000
 
@@ -144,6 +147,8 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
     tell_refusal(beat, error);
     if (error != NULL) {
         beat->reap_from_ms = 0;
+        if (strncmp(error->message, NEWER_LAYOUT, strlen(NEWER_LAYOUT)) == 0)
+            beat->alive_until_ms = 0;
         beat_again_in(beat, REPEAT_MS);
         return;
     }

@@ -14,11 +14,12 @@ local f = {
 }
 local is_claimed = f.token ~= '' and redis.call('HEXISTS', f.inflight, f.token) == 1
 
--- A repeat, whose first try was not answered, is known by its letter.
-if not is_claimed and redis.call('LPOS', dead, letter, 'RANK', -1, 'MAXLEN', 1000) then
-    return 'ok'
-end
-if (is_claimed or f.token == '') and not (has_run and is_late(f)) then
+-- A repeat, whose first try was not answered, is known by its letter: that is not written again.
+local is_repeat = not is_claimed
+    and redis.call('LPOS', dead, letter, 'RANK', -1, 'MAXLEN', 1000) ~= false
+if is_repeat and f.id == '' then return 'ok' end
+local is_ours = is_claimed or f.token == ''
+if is_ours and not is_repeat and not (has_run and is_late(f)) then
     if keep > 0 then
         redis.call('RPUSH', dead, letter)
         redis.call('LTRIM', dead, -keep, -1)
