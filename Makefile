@@ -136,7 +136,7 @@ test-redis: deps ## the tests that stand on Redis, on another one: SERVER=/path/
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim debug $(addprefix $B/tests/unit/test_,beat queue)
 	@$(SERVER) --version
 	@export HEADGATE_TEST_REDIS=$(SERVER) HEADGATE_BUILD=$B; $B/tests/unit/test_beat && $B/tests/unit/test_queue && \
-	    /usr/bin/python3 -m pytest -q -n 2 -p no:cacheprovider $(SERVER_TESTS:%=tests/e2e/test_%.py)
+	    /usr/bin/python3 -m pytest -q -n 2 -p no:cacheprovider $(SERVER_TESTS:%=tests/e2e/test_%.py) tests/model
 
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
             --errors-for-leak-kinds=definite

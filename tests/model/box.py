@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import re
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+SERVER = os.environ.get("HEADGATE_TEST_REDIS", "redis-server")
 LUA = Path(__file__).resolve().parents[2] / "worker" / "queue" / "lua"
 SCRIPTS = ["claim", "begin", "settle", "dead", "retry", "release", "reap", "beat", "cancel",
            "dead_retry"]
@@ -69,8 +71,8 @@ class Box:
     def __init__(self, directory):
         path = str(Path(directory) / "redis.sock")
         self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", path, "--dir", str(directory),
-             "--save", "", "--maxmemory-policy", "noeviction"], stdout=subprocess.DEVNULL)
+            [SERVER, "--port", "0", "--unixsocket", path, "--dir", str(directory), "--save", "",
+             "--maxmemory-policy", "noeviction"], stdout=subprocess.DEVNULL)
         while True:
             try:
                 self.socket = socket.socket(socket.AF_UNIX)
