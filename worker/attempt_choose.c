@@ -11,6 +11,7 @@
  * (docs/pacing.md). */
 #define BALANCED_MS    1000
 #define LAST_RESORT_MS 10000
+#define BYTES_A_TOKEN  4
 
 /* ---- choose ---- */
 
@@ -127,12 +128,12 @@ call_next(struct attempt *a, int choice)
 }
 
 static void
-on_permit(int choice, int64_t number, int64_t room_in_ms, void *arg)
+on_permit(int choice, struct pacer_permit permit, int64_t room_in_ms, void *arg)
 {
     struct attempt *a = arg;
 
     a->op.pacing = NULL;
-    a->permit = number;
+    a->permit = permit;
     if (choice >= 0) {
         call_next(a, choice);
         return;
@@ -142,6 +143,21 @@ on_permit(int choice, int64_t number, int64_t room_in_ms, void *arg)
     attempt_conclude(a);
 }
 
+/* What the call may use, as providers reserve it: its input, about four bytes a token, and all that
+ * it may answer. The learned quota is in these units, so that errors fall into it. */
+static int64_t
+estimate_tokens(const struct job *job)
+{
+    size_t bytes = job->payload_len + strlen(job->type->prompt);
+    int64_t max_tokens;
+
+    if (job->type->system != NULL)
+        bytes += strlen(job->type->system);
+    if (!json_int(job->max_tokens, 1, INT32_MAX, &max_tokens))
+        max_tokens = job->type->max_tokens;
+    return (int64_t)bytes / BYTES_A_TOKEN + max_tokens;
+}
+
 void
 attempt_pace(struct attempt *a)
 {
@@ -149,6 +165,7 @@ attempt_pace(struct attempt *a)
         .models = a->models,
         .order = &a->order[a->next],
         .count = a->model_count - a->next,
+        .tokens = estimate_tokens(&a->job),
         .patience_ms = patience(a),
         .last_resort_ms = least(LAST_RESORT_MS, time_to_wait(a)),
     };

@@ -43,13 +43,13 @@ struct attempt {
     struct model *own_models;   /* the job's own; owned; NULL: the configured ones */
     const struct model *models; /* [0] is the primary; borrowed or own_models */
     int model_count;
-    int *order;         /* indices into models, as they are tried; owned */
-    int next;           /* in order */
-    bool is_second_try; /* of the same model */
-    int64_t permit;     /* number of the one for this call; 0: none */
-    bool has_no_room;   /* no model that is left has any */
-    int64_t room_in_ms; /* of that: when one may have */
-    struct call *calls; /* owned */
+    int *order;                 /* indices into models, as they are tried; owned */
+    int next;                   /* in order */
+    bool is_second_try;         /* of the same model */
+    struct pacer_permit permit; /* for this call */
+    bool has_no_room;           /* no model that is left has any */
+    int64_t room_in_ms;         /* of that: when one may have */
+    struct call *calls;         /* owned */
     int call_count;
     struct provider_request request;
     struct evbuffer *text;   /* the model's answer */

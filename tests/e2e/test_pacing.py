@@ -19,7 +19,7 @@ def fill(redis, model, seconds, quota=1.0):
     now, micros = redis.client.time()
     now += micros / 1e6
     redis.client.hset(pace_key(model), mapping={
-        "quota": quota, "start": now, "sent": 0, "probe": 0, "due": now + seconds, "burst": 1,
+        "quota": quota, "unit": 1, "start": now, "sent": 0, "probe": 0, "due": now + seconds, "burst": 1,
         "dear": 1, "number": 10, "cut": 10,
     })
 
@@ -167,6 +167,44 @@ def test_a_pace_of_a_wrong_type_stops_nobody(redis, sim, worker):
     worker()
     push(redis, "anyway")
     assert tried(redis.wait_result("anyway")) == [PRIMARY]
+
+
+def test_a_worker_that_gets_no_answer_keeps_to_what_it_last_heard(redis, sim, worker):
+    fill(redis, PRIMARY, 0, quota=0.2)
+    worker()
+    push(redis, "first")
+    assert tried(redis.wait_result("first")) == [PRIMARY]
+    redis.client.set(pace_key(PRIMARY), "nonsense")
+    for n in range(20):
+        push(redis, f"alone-{n}")
+    models = [redis.wait_result(f"alone-{n}")["model"] for n in range(20)]
+    assert models.count(PRIMARY) <= 5 and models.count(SECOND) >= 15
+
+
+def test_a_refusal_that_names_tokens_limits_tokens(redis, sim, worker):
+    sim.config(models={PRIMARY: {"tpm": {"per_minute": 60, "burst": 10_000}}})
+    worker()
+    for n in range(20):
+        push(redis, f"long-{n}")
+    results = [redis.wait_result(f"long-{n}") for n in range(20)]
+    assert {result["state"] for result in results} == {"succeeded"}
+    until(lambda: float(redis.client.hget(pace_key(PRIMARY) + ":tokens", "quota") or 0) > 0,
+          what="a limit of tokens")
+    assert float(redis.client.hget(pace_key(PRIMARY), "quota")) == 0
+
+
+def test_tokens_that_were_reserved_and_not_used_go_back(redis, sim, worker):
+    sim.config(models={PRIMARY: {"latency_ms": 1000}})
+    worker()
+    redis.client.hset(pace_key(PRIMARY), mapping={"unit": 1, "burst": 8, "dear": 1, "has_tokens": 1})
+    push(redis, "thrifty", max_tokens=50_000)
+    sim.wait_calls(1)
+    reserved = float(redis.client.hget(pace_key(PRIMARY) + ":tokens", "sent"))
+    assert reserved > 50_000
+    usage = redis.wait_result("thrifty")["usage"]
+    used = usage["input_tokens"] + usage["output_tokens"]
+    until(lambda: float(redis.client.hget(pace_key(PRIMARY) + ":tokens", "sent")) == used,
+          what="the tokens that were used")
 
 
 def test_the_metrics_say_what_was_learned_and_who_waits(redis, sim, worker):

@@ -58,23 +58,39 @@ class Window:
         return self.begun + 60 - now if self.tells else 0
 
 
+class Tokens:
+    """A bucket of tokens: a call reserves its input and max_tokens, the unused part comes back."""
+
+    def __init__(self, per_minute, names_itself=True):
+        self.rate, self.names_itself = per_minute / 60, names_itself
+        self.level = self.burst = 10 * self.rate
+        self.updated = 0.0
+
+    def has(self, now, tokens):
+        self.level = min(self.burst, self.level + (now - self.updated) * self.rate)
+        self.updated = now
+        return self.level >= tokens
+
+
 class Process:
     """One asker, as worker/model/pacer.c is one, for jobs that prefer latency."""
 
     def __init__(self):
-        self.known_until, self.turned_away = 0.0, 0
+        self.known_until, self.turned_away, self.unused = 0.0, 0, 0
 
 
 class Run:
     def __init__(self, redis, quota, load, seconds=480, processes=10, seed=1, change=None,
-                 outage=(0, 0)):
+                 outage=(0, 0), tokens=None, rpm=0, tpm=0):
         self.client = redis.client
         self.client.flushall()
-        text = SCRIPT.replace("redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}")
+        text = SCRIPT.replace("redis.call('TIME')", "{KEYS[3], KEYS[4]}")
         assert text != SCRIPT
         self.script = self.client.register_script(text)
         self.random = random.Random(seed)
         self.quota, self.change, self.outage = quota, change, outage
+        self.tokens, self.rpm, self.tpm = tokens, rpm, tpm
+        self.used = []  # (when, tokens)
         self.accepted, self.refused, self.failed = [], [], []
         self.arrivals = self.trips = 0
         self.events, self.order = [], itertools.count()
@@ -87,7 +103,8 @@ class Run:
     def _pace(self, now, *arguments):
         self.trips += 1
         moment = 1_000_000_000 + now
-        return self.script(["pace"], [*arguments, int(moment), int(moment % 1 * 1e6)])
+        keys = ["pace", "pace:tokens", int(moment), int(moment % 1 * 1e6)]
+        return self.script(keys, list(arguments))
 
     def _go(self, load, end):
         self._at(0.0, self._arrive, load)
@@ -107,23 +124,44 @@ class Run:
         if now < process.known_until:
             process.turned_away = 1
             return
-        granted, number, wait_ms, _ = self._pace(now, "take", 1, process.turned_away)
-        process.turned_away = 0
+        # What a call will use, and what is reserved for it: the provider counts input more exactly.
+        used = self.random.randint(500, 1500) + int(self.random.lognormvariate(5.7, 0.5))
+        cost = int(used * self.random.uniform(0.8, 1.2)) + 1000
+        granted, number, wait_ms, _, has_tokens = self._pace(
+            now, "take", self.rpm, self.tpm, process.unused, process.turned_away, cost)
+        process.turned_away = process.unused = 0
         process.known_until = now + wait_ms / 1000
         if granted:
-            self._at(now + self.random.uniform(0.01, 0.05), self._call, number)
+            self._at(now + self.random.uniform(0.01, 0.05), self._call, process, number, cost, used,
+                     has_tokens)
 
-    def _call(self, now, number):
+    def _call(self, now, process, number, cost, used, has_tokens):
+        limit = self._limit(now, used + 1000)
         if self.outage[0] <= now < self.outage[1]:
             self.failed.append(now)
-            self._at(now + 0.2, lambda then: self._pace(then, "failed", number))
-        elif self.quota.takes(now):
+            self._at(now + 0.2, lambda then: self._pace(then, "failed", number, cost))
+        elif limit is None:
             self.accepted.append(now)
+            if self.tokens:
+                self.tokens.level -= used + 1000
+                self._at(now + self.random.lognormvariate(1.1, 0.6), self._end, process, cost, used,
+                         has_tokens)
         else:
             self.refused.append(now)
             after_ms = int(self.quota.retry_after(now) * 1000)
             self._at(now + self.random.uniform(0.1, 0.3),
-                     lambda then: self._pace(then, "throttled", number, after_ms))
+                     lambda then: self._pace(then, "throttled", number, cost, after_ms, limit))
+
+    def _limit(self, now, tokens):
+        """Which quota refuses the call; None: none does."""
+        if self.tokens and not self.tokens.has(now, tokens):
+            return "tokens" if self.tokens.names_itself else ""
+        return None if self.quota.takes(now) else "requests" if self.tokens else ""
+
+    def _end(self, now, process, cost, used, has_tokens):
+        self.tokens.level += 1000
+        self.used.append((now, used))
+        process.unused += (cost - used) * has_tokens
 
     # Figures, after the warm-up.
 
@@ -135,6 +173,10 @@ class Run:
 
     def utilisation(self, quota, begin=WARM_S, end=WARM_S + 480):
         return self.accepted_in(begin, end) / (quota * (end - begin))
+
+    def tokens_used(self, begin=WARM_S, end=WARM_S + 480):
+        used = sum(tokens for when, tokens in self.used if begin <= when < end)
+        return used / (self.tokens.rate * (end - begin))
 
     def refused_per_1000(self, begin=WARM_S, end=WARM_S + 480):
         refused = self.refused_in(begin, end)
@@ -200,10 +242,9 @@ def test_one_stray_refusal_does_not_slow_a_cluster_down_for_long(redis):
     """It comes while hardly anything is sent; then there is much to do."""
     run = Run(redis, Bucket(1000, 1000), 0.0005, seconds=0, processes=1)
     number = int(run.client.hget("pace", "number"))
-    now = 1_000_000_000 + WARM_S
-    run.script(["pace"], ["throttled", number, 0, now, 0])
+    run._pace(WARM_S, "throttled", number, 1, 0, "")
     granted = [
-        sum(run.script(["pace"], ["take", 2, 1, now + second, tenth * 100_000])[0]
+        sum(run._pace(WARM_S + second + tenth / 10, "take", 0, 0, 0, 1, 1, 1)[0]
             for tenth in range(10))
         for second in range(120)
     ]
@@ -214,3 +255,68 @@ def test_one_stray_refusal_does_not_slow_a_cluster_down_for_long(redis):
 def test_what_was_learned_is_forgotten_when_nothing_is_sent(redis):
     run = Run(redis, Bucket(10, 20), 2, seconds=0)
     assert 590_000 < run.client.pttl("pace") <= 600_000
+
+
+def test_a_quota_of_tokens_is_learned_and_used_up(redis):
+    """About 1.3 times what its tokens allow; requests would allow twice the load."""
+    run = Run(redis, Bucket(20, 40), 0.5, tokens=Tokens(600_000))
+    assert run.client.exists("pace:tokens")
+    assert run.tokens_used() >= 0.95
+    assert run.refused_per_1000() <= 20
+
+
+@pytest.mark.parametrize("tpm", [0, 900_000], ids=["unknown", "configured"])
+def test_a_refusal_that_names_no_quota_is_held_against_the_one_that_was_probed(redis, tpm):
+    run = Run(redis, Bucket(20, 40), 0.5, tokens=Tokens(600_000, names_itself=False), tpm=tpm)
+    assert run.tokens_used() >= 0.9
+    assert run.refused_per_1000() <= 25
+
+
+def test_requests_and_tokens_are_paced_together(redis):
+    run = Run(redis, Bucket(5, 10), 2, tokens=Tokens(600_000))
+    assert run.utilisation(5) >= 0.96
+    assert run.refused_per_1000() <= 15
+
+
+@pytest.mark.parametrize("load", [0.7, 1.3])
+def test_a_configured_limit_is_kept_from_the_first_call_on(redis, load):
+    run = Run(redis, Bucket(10, 20), load, rpm=600)
+    assert run.refused_in(0, WARM_S) <= (1 if load < 1 else 5)
+    assert run.utilisation(10) >= min(load, 1) - 0.05
+    assert run.refused_per_1000() <= 8
+
+
+def test_a_configured_limit_of_tokens_is_kept_from_the_first_call_on(redis):
+    run = Run(redis, Bucket(20, 40), 0.5, tokens=Tokens(600_000), tpm=600_000)
+    assert run.refused_in(0, WARM_S) <= 10
+    assert run.tokens_used() >= 0.95
+    assert run.refused_per_1000() <= 20
+
+
+def test_a_configured_limit_below_the_quota_is_not_exceeded(redis):
+    run = Run(redis, Bucket(20, 40), 1, rpm=300)
+    assert not run.refused
+    assert 0.95 <= run.utilisation(5) <= 1.03
+
+
+def test_a_configured_limit_above_the_quota_gives_way_to_what_is_learned(redis):
+    run = Run(redis, Bucket(5, 10), 2, rpm=1200)
+    assert run.utilisation(5) >= 0.95
+    assert run.refused_per_1000() <= 12
+
+
+def test_a_look_changes_nothing_and_says_what_is_known(redis):
+    run = Run(redis, Bucket(10, 20), 2)
+    before = run.client.hgetall("pace")
+    rate, tokens, due_ms, turned_away_ms, why, calls, refusals, allowed = run._pace(
+        WARM_S + 480, "look")
+    assert run.client.hgetall("pace") == before
+    assert 9_000 <= rate <= 11_000 and tokens == -1
+    assert 0 <= due_ms <= 1_000 and 0 <= turned_away_ms <= 1_000 and why == b"quota"
+    assert 500 <= calls <= 700 and refusals <= 20
+    assert 0.9 <= calls / allowed <= 1.1
+
+
+def test_a_look_tells_an_outage_from_a_quota(redis):
+    run = Run(redis, Bucket(10, 20), 1.5, seconds=60, outage=(150, 200))
+    assert run._pace(WARM_S + 60, "look")[4] == b"outage"

@@ -14,12 +14,12 @@ struct job {
 };
 
 static void
-on_permit(int choice, int64_t number, int64_t room_in_ms, void *arg)
+on_permit(int choice, struct pacer_permit permit, int64_t room_in_ms, void *arg)
 {
     struct job *job = arg;
 
     MUST(job->wait != NULL && choice >= -1 && choice < 2);
-    MUST(choice >= 0 || number == 0);
+    MUST(choice >= 0 || permit.number == 0);
     MUST(room_in_ms >= -REDIS_INT_MAX && room_in_ms <= INT64_C(2) * REDIS_INT_MAX);
     job->wait = NULL;
 }
@@ -47,6 +47,7 @@ ask(struct pacer *pacer, const struct model_list *models, const int *order, int 
     const struct pacer_wish wish = {.models = models->models,
                                     .order = order,
                                     .count = 1 + wishes % 2,
+                                    .tokens = 1000,
                                     .patience_ms = 1000,
                                     .last_resort_ms = 30000};
     struct job jobs[WISHES_MAX];
@@ -66,6 +67,7 @@ int
 LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     const struct call throttled = {.model = "a", .outcome = OUTCOME_THROTTLED};
+    const struct call answered = {.model = "b", .output_tokens = 300};
     struct input input = {(const char *)data, size};
     int wishes = 1 + (int)(input_byte(&input) % WISHES_MAX);
     struct event_base *base = event_base_new();
@@ -81,7 +83,8 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
                                               .models = &models,
                                               .on_room = on_room});
     ask(pacer, &models, (const int[]){0, 1}, wishes, base);
-    pacer_tell(pacer, 1, &throttled);
+    pacer_tell(pacer, (struct pacer_permit){1, 1000}, &throttled);
+    pacer_tell(pacer, (struct pacer_permit){2, 1000}, &answered);
     redis_stand_in_answer();
     ask(pacer, &models, (const int[]){1, 0}, wishes, base);
     pacer_free(pacer);

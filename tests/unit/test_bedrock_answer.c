@@ -231,6 +231,31 @@ messages_are_known_in_either_case_and_with_either_apostrophe(void **state)
 }
 
 static void
+a_throttle_tells_which_quota_it_names(void **state)
+{
+    static const struct {
+        const char *message;
+        enum call_limit limit;
+    } cases[] = {
+        {"Too many tokens, please wait before trying again.", LIMIT_TOKENS},
+        {"Too many tokens per day", LIMIT_TOKENS},
+        {"Too many requests, please wait before trying again.", LIMIT_REQUESTS},
+        {"Your request rate is too high", LIMIT_REQUESTS},
+        {"Rate exceeded", LIMIT_UNKNOWN},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char body[200];
+
+        snprintf(body, sizeof(body), "{\"message\":\"%s\"}", cases[i].message);
+        assert_int_equal(
+            bedrock_bench_call(429, "x-amzn-ErrorType: ThrottlingException\n", body).limit,
+            cases[i].limit);
+    }
+    (void)state;
+}
+
+static void
 a_status_200_that_is_no_converse_answer_may_work_later(void **state)
 {
     static const char *const bodies[] = {
@@ -371,6 +396,7 @@ main(void)
         cmocka_unit_test(every_recorded_error_has_its_outcome_and_is_repeated_at_most_once),
         cmocka_unit_test(an_answer_without_a_code_is_judged_by_its_status),
         cmocka_unit_test(messages_are_known_in_either_case_and_with_either_apostrophe),
+        cmocka_unit_test(a_throttle_tells_which_quota_it_names),
         cmocka_unit_test(a_status_200_that_is_no_converse_answer_may_work_later),
         cmocka_unit_test(a_stop_that_spoils_the_answer_is_told),
         cmocka_unit_test(a_call_that_got_no_answer_says_why),

@@ -29,11 +29,15 @@ enum outcome {
  * "unsuited", "rejected", "bad_output", "cancelled": as results and metrics show it. */
 const char *outcome_name(enum outcome outcome);
 
+/* Which quota a throttle names. */
+enum call_limit { LIMIT_UNKNOWN, LIMIT_REQUESTS, LIMIT_TOKENS };
+
 struct call {
     const char *model; /* borrowed: name as configured */
     enum outcome outcome;
     int status; /* HTTP status; 0: none came */
     int64_t duration_ms;
+    enum call_limit limit;  /* of a throttle */
     int64_t retry_after_ms; /* what the provider asked for; 0: nothing */
     char error[64];         /* the provider's code ("ThrottlingException") or ours ("timeout") */
     char message[256];      /* for people; no secrets */

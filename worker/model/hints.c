@@ -42,8 +42,8 @@ struct hint {
     struct hints *hints;
     char *name;
     char *cooldown_key, *throttled_key, *throttles_key, *stats_key;
-    char *pace_key;            /* the pacer's; a reset forgets what it has learned */
-    int64_t cooldown_until_ms; /* monotonic */
+    char *pace_key, *pace_tokens_key; /* the pacer's; a reset forgets what it has learned */
+    int64_t cooldown_until_ms;        /* monotonic */
     int64_t throttled_until_ms;
     bool has_throttles;
     bool is_configured;
@@ -96,6 +96,7 @@ hint_new(struct hints *hints, const char *name)
     hint->throttles_key = model_key(hints, name, "throttles");
     hint->stats_key = model_key(hints, name, "stats");
     hint->pace_key = model_key(hints, name, "pace");
+    hint->pace_tokens_key = model_key(hints, name, "pace:tokens");
     HASH_ADD_KEYPTR(hh, hints->by_name, hint->name, strlen(hint->name), hint);
     return hint;
 }
@@ -109,6 +110,7 @@ hint_free(struct hint *hint)
     free(hint->throttles_key);
     free(hint->stats_key);
     free(hint->pace_key);
+    free(hint->pace_tokens_key);
     free(hint);
 }
 
@@ -495,6 +497,7 @@ forget(struct hint *hint, struct query_slot *slot)
     redis_arg(&args, hint->throttled_key);
     redis_arg(&args, hint->throttles_key);
     redis_arg(&args, hint->pace_key);
+    redis_arg(&args, hint->pace_tokens_key);
     redis_send(commands(hint), &args, OP_TIMEOUT_MS, on_reset_done, slot);
     slot->query->open++;
 }

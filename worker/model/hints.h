@@ -49,8 +49,8 @@ struct hints_query; /* a question that is under way */
 typedef void hints_figures_fn(const struct hints_figures *figures, int count,
                               const struct error *error, void *arg);
 struct hints_query *hints_read(struct hints *hints, hints_figures_fn *fn, void *arg);
-/* Clears cooldowns, marks, throttles and learned rates of all configured models, not the counters. fn as
- * hints_read, with zeroed figures. */
+/* Clears cooldowns, marks, throttles and learned rates of all configured models, not the counters.
+ * fn as hints_read, with zeroed figures. */
 struct hints_query *hints_reset(struct hints *hints, hints_figures_fn *fn, void *arg);
 /* Its callback will not run. NULL is fine. */
 void hints_query_cancel(struct hints_query *query);

@@ -1,4 +1,4 @@
-#include "worker/model/pacer.h"
+#include "worker/model/pacer_internal.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -12,71 +12,16 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define LANES_MAX     1000
-#define OP_TIMEOUT_MS 2000
-/* Permits that one question asks for: more would be one burst. */
-#define BATCH_MAX 16
-/* What Redis said is believed for so long. */
-#define STALE_MS 1000
+#define LANES_MAX 1000
 /* Jobs that wait in this worker are worth so much of all permits. */
 #define ROOM_S 1
-/* A faster one is no limit, and sums of rates stay countable. */
-#define RATE_MAX_MILLI INT64_C(1000000000)
-
-/* Who waits for a model, and what is known of its permits. */
-struct lane {
-    struct pacer *pacer;
-    char *name;
-    char *key;
-    struct pacer_wait *queue;
-    int waiting;        /* in the queue */
-    bool is_asking;     /* Redis is asked */
-    bool turned_away;   /* somebody went on to another model since it was asked last */
-    int64_t ready_ms;   /* monotonic; when the next permit should be due */
-    int64_t ask_ms;     /* monotonic; when it is worth asking: what is known may change */
-    int64_t drained_ms; /* monotonic; when the queue was empty last */
-    double rate;        /* permits a second of the whole cluster; < 0: open */
-    struct event *timer;
-    UT_hash_handle hh;
-};
-
-struct pacer_wait {
-    struct pacer *pacer;
-    pacer_fn *fn;
-    void *arg;
-    int64_t since_ms; /* monotonic */
-    int64_t patience_ms, last_resort_ms;
-    struct lane *lane;  /* where it waits; NULL: it is decided */
-    int choice;         /* index into lanes; of the decision: -1 for none */
-    int64_t room_in_ms; /* of the decision */
-    struct pacer_wait *prev, *next;
-    int count;
-    struct lane *lanes[]; /* best first; NULL: there are too many lanes for one more */
-};
-
-struct pacer {
-    struct pacer_options options;
-    char *prefix;
-    struct redis_script script;
-    struct lane *lanes; /* by name */
-    struct pacer_wait *decided;
-    struct event *tell; /* those who are decided */
-};
+/* What a job waits for a model while Redis is out of reach. */
+#define LOCAL_PATIENCE_MS 500
 
 /* ---- lanes ---- */
 
-static void lane_ask(struct lane *lane);
-
-static void
-on_due(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    lane_ask(arg);
-}
-
 /* NULL only for a job's own model when there are too many of them. */
-static struct lane *
+struct lane *
 lane_find(struct pacer *pacer, const char *name)
 {
     struct lane *lane;
@@ -88,9 +33,22 @@ lane_find(struct pacer *pacer, const char *name)
     lane->pacer = pacer;
     lane->name = xstrdup(name);
     lane->key = xasprintf("%s:{m:%s}:pace", pacer->prefix, name);
+    lane->tokens_key = xasprintf("%s:{m:%s}:pace:tokens", pacer->prefix, name);
     lane->rate = -1;
-    lane->timer = evtimer_new(pacer->options.base, on_due, lane);
+    lane->timer = evtimer_new(pacer->options.base, lane_on_due, lane);
     HASH_ADD_KEYPTR(hh, pacer->lanes, lane->name, strlen(lane->name), lane);
+    return lane;
+}
+
+static struct lane *
+lane_of(struct pacer *pacer, const struct model *model)
+{
+    struct lane *lane = lane_find(pacer, model->name);
+
+    if (lane != NULL) {
+        lane->limits[0] = model->rpm;
+        lane->limits[1] = model->tpm;
+    }
     return lane;
 }
 
@@ -104,19 +62,24 @@ lane_free(struct lane *lane)
     event_free(lane->timer);
     free(lane->name);
     free(lane->key);
+    free(lane->tokens_key);
     free(lane);
 }
 
-static bool
-is_blind(const struct lane *lane)
+/* Redis can't be asked. */
+bool
+lane_is_blind(const struct lane *lane)
 {
-    return lane == NULL || !redis_route_serves(lane->pacer->options.route, lane->key, NULL);
+    return lane == NULL || clock_mono_ms() < lane->deaf_ms ||
+           !redis_route_serves(lane->pacer->options.route, lane->key, NULL);
 }
 
-static struct redis *
-commands(const struct lane *lane)
+/* Nothing is known that a call would have to wait for. */
+static bool
+is_unpaced(const struct lane *lane)
 {
-    return redis_route_commands(lane->pacer->options.route, lane->key);
+    return lane == NULL ||
+           (lane_is_blind(lane) && !pace_local_holds(&lane->local, clock_mono_ms()));
 }
 
 /* Until it may have room for one more. Whoever may ask may get as many as he asks for. */
@@ -124,10 +87,15 @@ static int64_t
 expected_wait_ms(const struct lane *lane, int64_t now)
 {
     int64_t wait_ms = lane->ready_ms - now;
+    double rate = lane->rate;
 
-    if (now >= lane->ask_ms)
+    if (lane_is_blind(lane)) {
+        wait_ms = pace_local_wait_ms(&lane->local, now);
+        rate = pace_local_rate(&lane->local, now);
+    } else if (now >= lane->ask_ms) {
         return 0;
-    return lane->rate > 0 ? wait_ms + (int64_t)(lane->waiting * 1000 / lane->rate) : wait_ms;
+    }
+    return rate > 0 ? wait_ms + (int64_t)(lane->waiting * 1000 / rate) : wait_ms;
 }
 
 /* ---- decisions ---- */
@@ -144,10 +112,10 @@ decide(struct pacer_wait *wait, int choice, int64_t room_in_ms)
     event_active(pacer->tell, EV_TIMEOUT, 0);
 }
 
-static void
-tell(struct pacer_wait *wait, int64_t number)
+void
+wait_tell(struct pacer_wait *wait, struct pacer_permit permit)
 {
-    wait->fn(wait->choice, number, wait->room_in_ms, wait->arg);
+    wait->fn(wait->choice, permit, wait->room_in_ms, wait->arg);
     free(wait);
 }
 
@@ -162,7 +130,7 @@ on_tell(evutil_socket_t fd, short what, void *arg)
         struct pacer_wait *wait = pacer->decided;
 
         DL_DELETE(pacer->decided, wait);
-        tell(wait, 0);
+        wait_tell(wait, (struct pacer_permit){0});
     }
     pacer->options.on_room(pacer->options.arg);
 }
@@ -181,8 +149,8 @@ join(struct pacer_wait *wait, int choice)
     lane_ask(lane);
 }
 
-static void
-leave(struct pacer_wait *wait)
+void
+wait_leave(struct pacer_wait *wait)
 {
     struct lane *lane = wait->lane;
 
@@ -193,10 +161,15 @@ leave(struct pacer_wait *wait)
 static struct pace_option
 option_of(const struct pacer_wait *wait, const struct lane *lane, int64_t now)
 {
-    int64_t standing_ms = lane->queue == NULL ? 0 : now - lane->drained_ms;
+    int64_t standing_ms;
     int64_t wish_ms = wait->patience_ms;
 
-    if (lane->rate > 0)
+    if (is_unpaced(lane))
+        return (struct pace_option){0};
+    standing_ms = lane->queue == NULL ? 0 : now - lane->drained_ms;
+    if (lane_is_blind(lane))
+        wish_ms = LOCAL_PATIENCE_MS;
+    else if (lane->rate > 0)
         wish_ms = pace_patience(wish_ms, standing_ms, lane->rate);
     return (struct pace_option){
         .wait_ms = expected_wait_ms(lane, now),
@@ -205,143 +178,32 @@ option_of(const struct pacer_wait *wait, const struct lane *lane, int64_t now)
 }
 
 /* Into a lane, or to a decision. */
-static void
-place(struct pacer_wait *wait)
+void
+wait_place(struct pacer_wait *wait)
 {
     int64_t now = clock_mono_ms(), soonest_ms = INT64_MAX;
     struct pace_option *options = xcalloc((size_t)wait->count, sizeof(*options));
-    int choice = 0, count = 0;
+    int choice;
 
-    while (count < wait->count && !is_blind(wait->lanes[count])) {
-        options[count] = option_of(wait, wait->lanes[count], now);
+    for (int i = 0; i < wait->count; i++) {
+        options[i] = option_of(wait, wait->lanes[i], now);
         /* One that is free now is taken, however long the job has waited. */
-        if (options[count].wait_ms == 0)
-            options[count].patience_ms = 0;
-        if (options[count].wait_ms < soonest_ms)
-            soonest_ms = options[count].wait_ms;
-        count++;
+        if (options[i].wait_ms == 0)
+            options[i].patience_ms = 0;
+        if (options[i].wait_ms < soonest_ms)
+            soonest_ms = options[i].wait_ms;
     }
-    if (count > 0)
-        choice = pace_choose(options, count, wait->last_resort_ms - (now - wait->since_ms));
+    choice = pace_choose(options, wait->count, wait->last_resort_ms - (now - wait->since_ms));
+    for (int i = 0; i < wait->count && i != choice; i++)
+        if (wait->lanes[i] != NULL)
+            wait->lanes[i]->turned_away = true;
     free(options);
-    for (int i = 0; i < count && i != choice; i++)
-        wait->lanes[i]->turned_away = true;
-    if (count == 0)
-        decide(wait, 0, 0);
-    else if (choice < 0)
+    if (choice < 0)
         decide(wait, -1, soonest_ms);
+    else if (is_unpaced(wait->lanes[choice]))
+        decide(wait, choice, 0);
     else
         join(wait, choice);
-}
-
-/* ---- Redis ---- */
-
-/* `count` of those who wait get theirs; 0 as first: without Redis. */
-static void
-grant(struct lane *lane, int count, int64_t first)
-{
-    struct pacer *pacer = lane->pacer;
-
-    for (int i = 0; i < count && lane->queue != NULL; i++) {
-        struct pacer_wait *wait = lane->queue;
-
-        leave(wait);
-        tell(wait, first == 0 ? 0 : first + i);
-    }
-    pacer->options.on_room(pacer->options.arg);
-}
-
-/* What is known has changed: each of those who are left looks again, in their order. */
-static void
-place_again(struct lane *lane)
-{
-    struct pacer_wait *queue = lane->queue, *wait, *next;
-    int64_t drained_ms = lane->drained_ms;
-
-    lane->queue = NULL;
-    lane->waiting = 0;
-    DL_FOREACH_SAFE(queue, wait, next)
-    {
-        DL_DELETE(queue, wait);
-        place(wait);
-    }
-    if (lane->queue != NULL)
-        lane->drained_ms = drained_ms;
-}
-
-static void
-on_taken(const redisReply *reply, const struct error *error, void *arg)
-{
-    struct lane *lane = arg;
-    int granted = (int)redis_int(redis_at(reply, 0), 0);
-    int64_t wait_ms, rate;
-
-    lane->is_asking = false;
-    if (error != NULL) {
-        log_debug("no permits from Redis: calls are not paced", LOG_STR("model", lane->name),
-                  LOG_STR("error", error->message));
-        grant(lane, lane->waiting, 0);
-        return;
-    }
-    wait_ms = redis_int(redis_at(reply, 2), 0);
-    lane->ready_ms = clock_mono_ms() + wait_ms;
-    lane->ask_ms = clock_mono_ms() + (wait_ms < STALE_MS ? wait_ms : STALE_MS);
-    rate = redis_int(redis_at(reply, 3), -1);
-    lane->rate = rate < 0 || rate > RATE_MAX_MILLI ? -1 : (double)rate / 1000;
-    grant(lane, granted, redis_int(redis_at(reply, 1), 0));
-    place_again(lane);
-}
-
-/* Asks for those who wait, when the next permit is due. */
-static void
-lane_ask(struct lane *lane)
-{
-    int64_t wait_ms = lane->ask_ms - clock_mono_ms();
-    struct timeval wait = clock_timeval(wait_ms);
-    struct redis_args args = {0};
-
-    if (lane->is_asking || lane->queue == NULL)
-        return;
-    if (wait_ms > 0) {
-        event_add(lane->timer, &wait);
-        return;
-    }
-    lane->is_asking = true;
-    redis_arg_int(&args, 1);
-    redis_arg(&args, lane->key);
-    redis_arg(&args, "take");
-    redis_arg_int(&args, lane->waiting < BATCH_MAX ? lane->waiting : BATCH_MAX);
-    redis_arg_int(&args, lane->turned_away);
-    lane->turned_away = false;
-    redis_eval(commands(lane), &lane->pacer->script, &args, OP_TIMEOUT_MS, on_taken, lane);
-}
-
-static void
-on_told(const redisReply *reply, const struct error *error, void *arg)
-{
-    (void)reply;
-    (void)arg;
-    if (error != NULL)
-        log_debug("a refusal was not told", LOG_STR("error", error->message));
-}
-
-void
-pacer_tell(struct pacer *pacer, int64_t number, const struct call *call)
-{
-    struct lane *lane = lane_find(pacer, call->model);
-    bool is_throttle = call->outcome == OUTCOME_THROTTLED;
-    struct redis_args args = {0};
-
-    if (number == 0 || is_blind(lane) ||
-        (!is_throttle && call->outcome != OUTCOME_TRANSIENT &&
-         call->outcome != OUTCOME_UNREACHABLE))
-        return;
-    redis_arg_int(&args, 1);
-    redis_arg(&args, lane->key);
-    redis_arg(&args, is_throttle ? "throttled" : "failed");
-    redis_arg_int(&args, number);
-    redis_arg_int(&args, call->retry_after_ms);
-    redis_eval(commands(lane), &pacer->script, &args, OP_TIMEOUT_MS, on_told, NULL);
 }
 
 /* ---- those who ask ---- */
@@ -349,7 +211,7 @@ pacer_tell(struct pacer *pacer, int64_t number, const struct call *call)
 bool
 pacer_is_blind(struct pacer *pacer, const char *model)
 {
-    return is_blind(lane_find(pacer, model));
+    return lane_is_blind(lane_find(pacer, model));
 }
 
 struct pacer_wait *
@@ -362,12 +224,13 @@ pacer_ask(struct pacer *pacer, const struct pacer_wish *wish, pacer_fn *fn, void
     wait->fn = fn;
     wait->arg = arg;
     wait->since_ms = clock_mono_ms();
+    wait->tokens = wish->tokens;
     wait->patience_ms = wish->patience_ms;
     wait->last_resort_ms = wish->last_resort_ms;
     wait->count = wish->count;
     for (size_t i = 0; i < count; i++)
-        wait->lanes[i] = lane_find(pacer, wish->models[wish->order[i]].name);
-    place(wait);
+        wait->lanes[i] = lane_of(pacer, &wish->models[wish->order[i]]);
+    wait_place(wait);
     return wait;
 }
 
@@ -377,7 +240,7 @@ pacer_cancel(struct pacer_wait *wait)
     if (wait == NULL)
         return;
     if (wait->lane != NULL)
-        leave(wait);
+        wait_leave(wait);
     else
         DL_DELETE(wait->pacer->decided, wait);
     free(wait);

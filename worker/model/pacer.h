@@ -3,8 +3,10 @@
  *
  * A job asks for a permit for one of its models and waits in a lane, one per model. One asker per
  * lane speaks to Redis (lua/pace.lua), for all that wait, when the next permit is due: never one
- * per job. What a permit led to is told with its number, which is how the rate is learned. While
- * Redis is out of reach every job gets its first model at once, as without pacing.
+ * per job. What a permit led to is told with its number, which is how the rate is learned; tokens
+ * that were reserved and not used go back with the next question. While Redis is out of reach each
+ * worker keeps to its share of what it last heard (pace_local.h); then every job gets its first
+ * model at once, as without pacing.
  */
 #ifndef WORKER_MODEL_PACER_H
 #define WORKER_MODEL_PACER_H
@@ -34,17 +36,24 @@ void pacer_free(struct pacer *pacer);
 /* Would a permit for the model be given without Redis now? */
 bool pacer_is_blind(struct pacer *pacer, const char *model);
 
+/* Leave for one call. */
+struct pacer_permit {
+    int64_t number; /* names it; 0: it came without Redis */
+    int64_t tokens; /* reserved with it */
+};
+
 /* What a job would take. */
 struct pacer_wish {
     const struct model *models; /* read before pacer_ask returns */
     const int *order;           /* indices into models: those to choose from, best first */
     int count;                  /* >= 1 */
+    int64_t tokens;             /* that the call may use, as estimated */
     int64_t patience_ms;        /* how long it waits for a better model rather than take the next */
     int64_t last_resort_ms;     /* how long it waits at all */
 };
 /* `choice`: index into the wish's order; -1: none has room, and the first may have it in about
- * room_in_ms. `number` names the permit for pacer_tell; 0: it came without Redis. */
-typedef void pacer_fn(int choice, int64_t number, int64_t room_in_ms, void *arg);
+ * room_in_ms. */
+typedef void pacer_fn(int choice, struct pacer_permit permit, int64_t room_in_ms, void *arg);
 /* fn runs once, never before the return. */
 struct pacer_wait *pacer_ask(struct pacer *pacer, const struct pacer_wish *wish, pacer_fn *fn,
                              void *arg);
@@ -52,7 +61,7 @@ struct pacer_wait *pacer_ask(struct pacer *pacer, const struct pacer_wish *wish,
 void pacer_cancel(struct pacer_wait *wait);
 
 /* How the call ended that a permit was used for. */
-void pacer_tell(struct pacer *pacer, int64_t number, const struct call *call);
+void pacer_tell(struct pacer *pacer, struct pacer_permit permit, const struct call *call);
 
 /* How many more jobs may be taken: about as many as get a permit within a second, of any
  * configured model; the others are better off in Redis. INT_MAX while a model is not limited. */

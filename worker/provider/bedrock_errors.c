@@ -173,6 +173,15 @@ find_rule(int status, const char *code, const char *message)
     return NULL;
 }
 
+/* "Too many tokens, please wait ...", "Too many requests, ..." */
+static enum call_limit
+limit_in(const char *message)
+{
+    if (strcasestr(message, "token") != NULL)
+        return LIMIT_TOKENS;
+    return strcasestr(message, "request") != NULL ? LIMIT_REQUESTS : LIMIT_UNKNOWN;
+}
+
 enum bedrock_remedy
 bedrock_read_error(int status, const char *error_type, const char *body, size_t len,
                    struct call *call)
@@ -183,6 +192,8 @@ bedrock_read_error(int status, const char *error_type, const char *body, size_t 
     read_message(status, body, len, call->message, sizeof(call->message));
     rule = find_rule(status, call->error, call->message);
     call->outcome = rule == NULL ? outcome_of_status(status) : rule->outcome;
+    if (call->outcome == OUTCOME_THROTTLED)
+        call->limit = limit_in(call->message);
     if (rule != NULL && rule->is_long)
         call->retry_after_ms = BEDROCK_LONG_THROTTLE_MS;
     if (call->error[0] == '\0')

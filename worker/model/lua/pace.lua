@@ -2,163 +2,283 @@
 -- empty". From one refusal under demand to the next a provider's bucket goes from empty to
 -- empty, so what it accepted in between, by time, is its quota. docs/pacing.md explains it.
 --
--- KEYS pace
--- ARGV 'take', how many are wanted, '1' if others were turned away since the last take
---          -> {granted, number of the first, ms until the next, permits per 1000 s or -1: open}
---      'throttled', number, Retry-After in ms: a call with this permit got a 429
---      'failed', number: it got a 5xx, or no connection
+-- KEYS pace, pace of tokens: looked at only once tokens are known to be limited
+-- ARGV 'take', configured calls a minute or 0, tokens a minute or 0, tokens to give back,
+--              '1' if others were turned away since the last take, the tokens of each wanted call
+--          -> {granted, number of the first, ms until the next, permits per 1000 s or -1: open,
+--              1: tokens are limited}
+--      'throttled', number, tokens, Retry-After in ms, 'requests', 'tokens' or '': a 429
+--      'failed', number, tokens: a call got a 5xx, or no connection
+--      'look' -> {permits per 1000 s or -1, tokens a minute or -1, ms until the next, ms since
+--              somebody was turned away or -1, 'quota', 'tokens' or 'outage', and of about the
+--              last minute: permits, refusals, permits that there could have been}
 local NAMES = {
-    'quota',      -- permits a second; 0: open, no throttle seen yet
+    -- of a quota; both hashes
+    'quota',      -- units a second; 0: open, no throttle seen yet
+    'cap',        -- units a second as configured; 0: not
+    'unit',       -- what a call costs of it, smoothed
     'start',      -- the interval since the last throttle: its begin
     'sent',       -- accepted in it
-    'probe',      -- permits in it while somebody waited: the rate grows with them
+    'probe',      -- permitted in it while somebody waited: the rate grows with it
     'due',        -- when the next permit is due (the clock of a GCRA)
-    'burst',      -- how many permits may be overdue
+    'burst',      -- how many calls may be overdue
     'dear',       -- throttles that one probe costs, smoothed
     'throttles',  -- since the last cut
     'demand',     -- when somebody was last turned away
+    'cut',        -- last permit before the last cut: throttles of earlier ones are echoes
+    'window',     -- accepted since the last end of a pause
+    -- of the model; first hash
     'number',     -- of the last permit
-    'cut',        -- and at the last cut: throttles of earlier ones are echoes
+    'tokens',     -- of a call, smoothed
+    'has_tokens', -- 1: the second hash counts
     'run',        -- first permit of a run of refusals
     'refused',    -- how many it has
     'pause',      -- nothing is sent before
     'pause_s',    -- how long the last one was; 0: none since the last cut
     'scout',      -- the one permit after a pause
-    'emptied',    -- 1: the pause came from throttles, so a window may end with it
+    'emptied',    -- the pause came from throttles of requests (1) or tokens (2): a window may end
     'resume',     -- when such a pause ended last
-    'window',     -- accepted since
+    -- for people: of about the last minute
+    'seen', 'calls', 'refusals', 'allowed',
 }
-local GAIN, PROBE_S, PROBE_N, GAP, DOUBLED, STOP_S = 0.97, 25, 200, 0.05, 0.7, 0.2
-local FIRST_BURST, FORGET_MS, SCOUT_S, PAUSE_MAX_S = 8, 600000, 0.5, 4
-local max, min = math.max, math.min
+local GAIN, CAP_GAIN, PROBE_S, PROBE_N, GAP, DOUBLED, STOP_S = 0.97, 1.02, 25, 200, 0.05, 0.7, 0.2
+local FIRST_BURST, FORGET_MS, SCOUT_S, PAUSE_MAX_S, FADE_S = 8, 600000, 0.5, 4, 60
+local max, min, exp = math.max, math.min, math.exp
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local s, stored = {}, redis.call('HMGET', KEYS[1], unpack(NAMES))
-for i, name in ipairs(NAMES) do s[name] = tonumber(stored[i]) or 0 end
+local function load(key)
+    local s, stored = {}, redis.call('HMGET', key, unpack(NAMES))
+    for i, name in ipairs(NAMES) do s[name] = tonumber(stored[i]) or 0 end
+    if s.unit == 0 then s.unit, s.dear, s.burst, s.start = 1, 1, FIRST_BURST, now end
+    return s
+end
+local model = load(KEYS[1])
+local tokens = model.has_tokens == 1 and load(KEYS[2]) or nil
+local quotas = {model, tokens}
 
 -- A doubled quota is found in about PROBE_S; a throttle costs about one call in a hundred.
-local function progress() return (s.probe / max(PROBE_S * s.quota, PROBE_N * s.dear)) ^ 3 end
-local function rate() return GAIN * s.quota * math.exp(min(progress(), DOUBLED)) end
-local function has_demand() return now - s.demand < max(1, 3 / s.quota) end
-local function earliest_due() return s.quota > 0 and max(s.due, now - s.burst / rate()) or s.due end
-local function begin_interval() s.start, s.sent, s.probe = now, 0, 0 end
-local function cheapen() s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles) / 2)), 0 end
+local function probe_end(s) return max(PROBE_S * s.quota, PROBE_N * s.dear * s.unit) end
+local function progress(s) return (s.probe / probe_end(s)) ^ 3 end
+local function within_cap(s, rate) return s.cap > 0 and min(rate, s.cap) or rate end
+local function rate(s)
+    local learned = GAIN * s.quota * exp(min(progress(s), DOUBLED))
+    return s.cap > 0 and min(learned, CAP_GAIN * s.cap) or learned
+end
+local function has_demand(s) return now - s.demand < max(1, 3 * s.unit / s.quota) end
+local function earliest_due(s)
+    return s.quota > 0 and max(s.due, now - s.burst * s.unit / rate(s)) or 0
+end
+local function begin_interval(s) s.start, s.sent, s.probe = now, 0, 0 end
+local function cheapen(s) s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles) / 2)), 0 end
+local function is_stopped() return model.pause > now or model.pause_s > 0 and model.scout == 0 end
+
+local function configure(s, per_minute)
+    s.cap = per_minute / 60
+    if s.cap > 0 and s.quota == 0 then s.due = now end
+    if s.cap > 0 and (s.quota == 0 or s.quota > s.cap) then s.quota = s.cap end
+end
+
+-- From what is known on, tokens count, too.
+local function limit_tokens()
+    model.has_tokens = 1
+    tokens = load(KEYS[2])
+    tokens.unit, tokens.start = max(1, model.tokens), model.start
+    tokens.sent = model.sent * tokens.unit
+    quotas[2] = tokens
+end
+
+-- The quota whose next permit comes last.
+local function scarce()
+    return tokens and earliest_due(tokens) > earliest_due(model) and tokens or model
+end
 
 -- Seconds until a permit is due. The first one after a pause is a scout and passes.
 local function wait()
-    if s.pause > now then return s.pause - now end
-    if s.pause_s > 0 and s.scout == 0 then return 0 end
-    return max(0, earliest_due() - now)
+    if model.pause > now then return model.pause - now end
+    return is_stopped() and 0 or max(0, earliest_due(scarce()) - now)
+end
+
+-- All quotas together, in calls; -1: open.
+local function permits_a_second()
+    local least = -1
+    for _, s in ipairs(quotas) do
+        local r = s.quota > 0 and rate(s) / s.unit or -1
+        if r >= 0 and (least < 0 or r < least) then least = r end
+    end
+    return least
 end
 
 -- From one end of a pause to the next, if they are a minute apart, is one window of the quota.
 local function measure_window()
-    if math.abs(now - s.resume - 60) < 8 then s.quota, s.probe = s.window / 60, 0 end
-    s.emptied, s.resume, s.window = 0, now, 0
-end
-
-local function spend()
-    s.due = earliest_due()
-    if has_demand() then
-        s.probe = s.probe + 1
-        if progress() > DOUBLED then -- twice the quota and no throttle: it is another one
-            s.quota = 2 * s.quota
-            begin_interval()
-            s.probe = 0.5 * max(PROBE_S * s.quota, PROBE_N * s.dear)
-        end
-    elseif (now - s.due) * rate() < s.burst / 2 then -- deep in a burst that nobody minds
-        s.burst = min(s.burst + 0.2, 60 * s.quota)
+    local s = quotas[model.emptied]
+    if s and s.quota > 0 and math.abs(now - model.resume - 60) < 8 then
+        s.quota, s.probe = within_cap(s, s.window / 60), 0
     end
-    s.due = s.due + 1 / rate()
+    model.emptied, model.resume = 0, now
+    for _, q in ipairs(quotas) do q.window = 0 end
 end
 
-local function permit()
-    s.number, s.sent, s.window = s.number + 1, s.sent + 1, s.window + 1
-    if s.number == 1 then s.dear, s.burst, s.start = 1, FIRST_BURST, now end
+local function spend(s, cost)
+    s.due = earliest_due(s)
+    if has_demand(s) then
+        s.probe = s.probe + cost
+        if progress(s) > DOUBLED then -- twice the quota and no throttle: it is another one
+            s.quota = within_cap(s, 2 * s.quota)
+            begin_interval(s)
+            s.probe = 0.5 * probe_end(s)
+        end
+    elseif (now - s.due) * rate(s) < s.burst / 2 * s.unit then -- in a burst that nobody minds
+        s.burst = min(s.burst + 0.2, 60 * s.quota / s.unit)
+    end
+    s.due = s.due + cost / rate(s)
+end
+
+local function accept(s, cost)
+    s.sent, s.window = s.sent + cost, s.window + cost
     if s.quota > 0 then
-        spend()
+        spend(s, cost)
     elseif now - s.start > 10 then -- open: the rate of the last 5 to 10 s
         s.sent, s.start = s.sent / 2, (now + s.start) / 2
     end
-    if s.scout > 0 and s.emptied == 1 and s.quota > 0 then measure_window() end
-    if s.pause_s > 0 and s.scout == 0 then s.scout, s.due = s.number, now + SCOUT_S end
+end
+
+local function permit(cost)
+    if model.number == 0 then model.tokens = cost end
+    model.number, model.calls = model.number + 1, model.calls + 1
+    model.tokens = model.tokens + 0.02 * (cost - model.tokens)
+    accept(model, 1)
+    if tokens then
+        tokens.unit = max(1, model.tokens)
+        accept(tokens, cost)
+    end
+    if model.scout > 0 and model.emptied > 0 then measure_window() end
+    if model.pause_s > 0 and model.scout == 0 then
+        model.scout, model.due = model.number, now + SCOUT_S
+    end
+end
+
+local function take_back(calls, cost)
+    model.sent, model.window = model.sent - calls, model.window - calls
+    if tokens then tokens.sent, tokens.window = tokens.sent - cost, tokens.window - cost end
 end
 
 -- A call was refused. True: nothing passes at all, so all calls pause.
 local function stops(number, retry_after)
-    if s.pause > now then return true end
-    local length = number - s.run + 1
-    if s.refused < 0.5 * length then s.run, s.refused, length = number, 0, 1 end
-    s.refused = s.refused + 1
-    local many = retry_after > 2 and 2 or max(4, STOP_S * s.quota) -- at high rates echoes run, too
-    local is_scout = number == s.scout
-    if not is_scout and (s.refused < many or s.refused < 0.8 * length) then return false end
-    s.pause_s = min(PAUSE_MAX_S, max(0.5, 2 * s.pause_s))
+    if model.pause > now then return true end
+    local length = number - model.run + 1
+    if model.refused < 0.5 * length then model.run, model.refused, length = number, 0, 1 end
+    model.refused = model.refused + 1
+    -- at high rates echoes run, too
+    local many = retry_after > 2 and 2 or max(4, STOP_S * permits_a_second())
+    local is_scout = number == model.scout
+    if not is_scout and (model.refused < many or model.refused < 0.8 * length) then return false end
+    model.pause_s = min(PAUSE_MAX_S, max(0.5, 2 * model.pause_s))
     -- Providers tell dates that are not so: one is believed when a scout was refused, too.
-    s.pause = now + (is_scout and retry_after > 0 and min(retry_after, 60) or s.pause_s)
-    s.scout, s.refused, s.cut = 0, 0, s.number
+    model.pause = now + (is_scout and retry_after > 0 and min(retry_after, 60) or model.pause_s)
+    model.scout, model.refused = 0, 0
+    for _, s in ipairs(quotas) do s.cut = model.number end
     return true
 end
 
 -- The quota is met. Before the probe has come far, it has fallen; while nobody waited, only the
 -- burst was too deep.
-local function cut()
+local function cut(s)
     local measured, is_guess = s.sent / max(now - s.start, 0.1), false
-    s.cut = s.number
+    s.cut = model.number
     if s.quota == 0 then
-        s.quota, s.due, is_guess = max(1, measured), now, true
-    elseif s.burst > 1.5 and not has_demand() then
+        s.quota, s.due, is_guess = max(s.unit, measured), now, true
+    elseif s.burst > 1.5 and not has_demand(s) then
         s.burst = max(1, 0.6 * s.burst)
-        s.due = max(s.due, now + GAP + 1 / s.quota)
+        s.due = max(s.due, now + GAP + s.unit / s.quota)
         return
-    elseif progress() < 0.25 ^ 3 or s.probe < 0.8 * s.sent then
+    elseif progress(s) < 0.25 ^ 3 or s.probe < 0.8 * s.sent then
         s.quota = s.quota * min(1, max(0.8, 0.6 + 0.4 * measured / s.quota))
     else
-        s.quota = min(max(s.quota, rate()), max(0.8 * s.quota, measured))
+        s.quota = min(max(s.quota, rate(s)), max(0.8 * s.quota, measured))
     end
-    s.quota = max(s.quota, 0.02)
-    cheapen()
+    s.quota = within_cap(s, max(s.quota, 0.02 * s.unit))
+    cheapen(s)
     if is_guess then s.dear = 0.1 end -- the first probe is a short one
-    begin_interval()
-    s.pause_s, s.scout = 0, 0
-    s.due = max(s.due, now + GAP + 2 / s.quota)
+    begin_interval(s)
+    model.pause_s, model.scout = 0, 0
+    s.due = max(s.due, now + GAP + 2 * s.unit / s.quota)
+end
+
+-- What people are shown fades within about a minute.
+local function fade()
+    local keep, permits = exp((max(model.seen, now - 600) - now) / FADE_S), permits_a_second()
+    if model.seen == 0 then keep = 1 end
+    model.calls, model.refusals = model.calls * keep, model.refusals * keep
+    model.allowed = permits < 0 and model.calls
+        or model.allowed * keep + permits * FADE_S * (1 - keep)
+    model.seen = now
 end
 
 local operations = {}
-function operations.take(wanted, turned_away)
-    local granted, first = 0, s.number + 1
+function operations.take(rpm, tpm, refund, turned_away, ...)
+    local wanted, granted, first = {...}, 0, model.number + 1
+    configure(model, rpm)
+    if tpm > 0 and not tokens then limit_tokens() end
+    if tokens then
+        configure(tokens, tpm)
+        if tokens.quota > 0 then tokens.due = tokens.due - refund / rate(tokens) end
+    end
+    take_back(0, refund)
+    fade()
     local left = wait()
-    while left <= 0.000001 and granted < wanted do
-        if wanted - granted > 1 then s.demand = now end
-        permit()
+    while left <= 0.000001 and granted < #wanted do
+        if #wanted - granted > 1 then scarce().demand = now end
+        permit(wanted[granted + 1])
         granted, left = granted + 1, wait()
     end
-    if granted < wanted or turned_away == 1 then s.demand = now end
-    return {granted, first, math.ceil(left * 1000),
-            s.quota > 0 and math.floor(rate() * 1000) or -1}
+    if granted < #wanted or turned_away == 1 then scarce().demand = now end
+    local permits = permits_a_second()
+    return {granted, first, math.ceil(left * 1000), permits < 0 and -1
+            or math.floor(permits * 1000), model.has_tokens}
 end
-function operations.throttled(number, retry_after_ms)
-    local was_stopped = s.pause > now or number == s.scout
-    s.sent, s.window, s.throttles = s.sent - 1, s.window - 1, s.throttles + 1
+function operations.throttled(number, cost, retry_after_ms, limit)
+    if limit == 'tokens' and not tokens then limit_tokens() end
+    local is_further = tokens and progress(tokens) > progress(model)
+    local s = limit ~= 'requests' and (limit == 'tokens' or is_further) and tokens or model
+    local was_stopped = model.pause > now or number == model.scout
+    take_back(1, cost)
+    s.throttles, model.refusals = s.throttles + 1, model.refusals + 1
     if not stops(number, retry_after_ms / 1000) then
-        if number > s.cut then cut() end
+        if number > s.cut then cut(s) end
     elseif not was_stopped then
-        s.emptied = 1
-        cheapen()
+        model.emptied = s == tokens and 2 or 1
+        cheapen(s)
     end
 end
-function operations.failed(number)
-    s.sent, s.window = s.sent - 1, s.window - 1
+function operations.failed(number, cost)
+    take_back(1, cost)
     stops(number, 0)
 end
-
-local reply = operations[ARGV[1]](tonumber(ARGV[2]), tonumber(ARGV[3]))
-local fields = {}
-for _, name in ipairs(NAMES) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = string.format('%.17g', s[name])
+function operations.look()
+    local permits, demand = permits_a_second(), model.demand
+    fade()
+    if tokens then demand = max(demand, tokens.demand) end
+    local why = is_stopped() and model.emptied == 0 and 'outage'
+        or scarce() == tokens and 'tokens' or 'quota'
+    return {permits < 0 and -1 or math.floor(permits * 1000),
+            tokens and tokens.quota > 0 and math.floor(rate(tokens) * 60) or -1,
+            math.ceil(wait() * 1000), demand > 0 and math.floor((now - demand) * 1000) or -1, why,
+            math.floor(model.calls + 0.5), math.floor(model.refusals + 0.5),
+            math.floor(model.allowed + 0.5)}
 end
-redis.call('HSET', KEYS[1], unpack(fields))
-redis.call('PEXPIRE', KEYS[1], FORGET_MS)
+
+local arguments = {}
+for i = 2, #ARGV do arguments[i - 1] = tonumber(ARGV[i]) or ARGV[i] end
+local reply = operations[ARGV[1]](unpack(arguments))
+if ARGV[1] == 'look' then return reply end
+for i, s in ipairs(quotas) do
+    local fields = {}
+    for _, name in ipairs(NAMES) do
+        fields[#fields + 1] = name
+        fields[#fields + 1] = string.format('%.17g', s[name])
+    end
+    redis.call('HSET', KEYS[i], unpack(fields))
+    redis.call('PEXPIRE', KEYS[i], FORGET_MS)
+end
 return reply

@@ -1,0 +1,84 @@
+/*
+ * pacer_internal.h - what the files of this room share: pacer.c (who waits for which model) and
+ * pacer_lane.c (what a lane asks Redis and tells it). Nobody else includes it.
+ */
+#ifndef WORKER_MODEL_PACER_INTERNAL_H
+#define WORKER_MODEL_PACER_INTERNAL_H
+
+#include "worker/model/pace_local.h"
+#include "worker/model/pacer.h"
+
+#include <event2/event.h>
+#include <uthash.h>
+
+/* Permits that one question asks for: more would be one burst. */
+#define BATCH_MAX 16
+
+/* Who waits for a model, and what is known of its permits. */
+struct lane {
+    struct pacer *pacer;
+    char *name;
+    char *key, *tokens_key;
+    double limits[2];       /* its rpm and tpm, as configured; 0: not */
+    char limit_text[2][32]; /* of a question */
+    struct pacer_wait *queue;
+    int waiting;                     /* in the queue */
+    bool is_asking;                  /* Redis is asked */
+    int asked;                       /* permits it is asked for ... */
+    int64_t asked_tokens[BATCH_MAX]; /* ... and what is reserved with each */
+    bool has_tokens;         /* its tokens are limited, so what was not used is given back */
+    int64_t unused;          /* tokens to give back; < 0: more were used than reserved */
+    bool turned_away;        /* somebody went on to another model since it was asked last */
+    int64_t ready_ms;        /* monotonic; when the next permit should be due */
+    int64_t ask_ms;          /* monotonic; when it is worth asking: what is known may change */
+    int64_t asked_ms;        /* monotonic; when it was asked last */
+    int64_t deaf_ms;         /* monotonic; until then it is not asked: it failed */
+    int64_t drained_ms;      /* monotonic; when the queue was empty last */
+    double rate;             /* permits a second of the whole cluster; < 0: open */
+    struct pace_local local; /* while Redis is out of reach */
+    struct event *timer;
+    UT_hash_handle hh;
+};
+
+struct pacer_wait {
+    struct pacer *pacer;
+    pacer_fn *fn;
+    void *arg;
+    int64_t since_ms; /* monotonic */
+    int64_t tokens;
+    int64_t patience_ms, last_resort_ms;
+    struct lane *lane;  /* where it waits; NULL: it is decided */
+    int choice;         /* index into lanes; of the decision: -1 for none */
+    int64_t room_in_ms; /* of the decision */
+    struct pacer_wait *prev, *next;
+    int count;
+    struct lane *lanes[]; /* best first; NULL: there are too many lanes for one more */
+};
+
+struct pacer {
+    struct pacer_options options;
+    char *prefix;
+    struct redis_script script;
+    struct lane *lanes; /* by name */
+    struct pacer_wait *decided;
+    struct event *tell; /* those who are decided */
+};
+
+/* pacer.c */
+/* NULL only for a job's own model when there are too many of them. */
+struct lane *lane_find(struct pacer *pacer, const char *name);
+/* Redis can't be asked. */
+bool lane_is_blind(const struct lane *lane);
+/* Into a lane, or to a decision. */
+void wait_place(struct pacer_wait *wait);
+/* Out of its lane's queue, to be told or freed. */
+void wait_leave(struct pacer_wait *wait);
+/* Runs its callback and frees it. */
+void wait_tell(struct pacer_wait *wait, struct pacer_permit permit);
+
+/* pacer_lane.c */
+/* Asks for those who wait, when the next permit is due, and gives back what was not used. */
+void lane_ask(struct lane *lane);
+void lane_on_due(evutil_socket_t fd, short what, void *lane); /* of lane->timer */
+
+#endif
