@@ -266,7 +266,7 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    a->is_timed_out = true;
+    a->is_timed_out = a->state != ATTEMPT_PACING || !attempt_is_expired(a);
     if (a->state == ATTEMPT_CALLING)
         abort_call(a, OUTCOME_TIMEOUT, "the job's timeout passed");
     else if (a->state == ATTEMPT_PACING)
@@ -278,11 +278,7 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 static void
 start_calls(struct attempt *a)
 {
-    int64_t timeout_ms =
-        a->job.timeout_ms > 0 ? a->job.timeout_ms : a->context->config->job_timeout_ms;
-    struct timeval timeout = clock_timeval(timeout_ms);
-
-    event_add(a->timeout, &timeout);
+    attempt_arm_timeout(a, false);
     attempt_order(a);
     attempt_enter(a, ATTEMPT_CHOOSING);
 }

@@ -87,17 +87,55 @@ least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t
+run_ms(const struct attempt *a)
+{
+    return clock_mono_ms() - a->started_mono_ms;
+}
+
+static int64_t
+ms_to_end(const struct attempt *a)
+{
+    int64_t timeout_ms =
+        a->job.timeout_ms > 0 ? a->job.timeout_ms : a->context->config->job_timeout_ms;
+
+    return timeout_ms - run_ms(a);
+}
+
+int64_t
+attempt_ms_to_start(const struct attempt *a)
+{
+    if (a->job.expires_at_ms == 0)
+        return INT64_MAX;
+    return a->job.expires_at_ms - a->begun_ms - run_ms(a);
+}
+
+bool
+attempt_is_expired(const struct attempt *a)
+{
+    return a->call_count == 0 && attempt_ms_to_start(a) <= 0;
+}
+
+void
+attempt_arm_timeout(struct attempt *a, bool to_start)
+{
+    int64_t left_ms = ms_to_end(a);
+    struct timeval left;
+
+    if (to_start && a->call_count == 0)
+        left_ms = least(left_ms, attempt_ms_to_start(a));
+    left = clock_timeval(left_ms);
+    event_add(a->timeout, &left);
+}
+
 /* What the job may spend on waiting: a call must fit in, too. */
 static int64_t
 time_to_wait(const struct attempt *a)
 {
-    int64_t timeout_ms =
-        a->job.timeout_ms > 0 ? a->job.timeout_ms : a->context->config->job_timeout_ms;
-    int64_t run_ms = clock_mono_ms() - a->started_mono_ms;
-    int64_t left_ms = (timeout_ms - run_ms) * 4 / 5;
+    int64_t left_ms = ms_to_end(a) * 4 / 5;
 
-    if (a->job.expires_at_ms != 0 && a->call_count == 0)
-        left_ms = least(left_ms, a->job.expires_at_ms - a->begun_ms - run_ms);
+    if (a->call_count == 0)
+        left_ms = least(left_ms, attempt_ms_to_start(a));
     return left_ms > 0 ? left_ms : 0;
 }
 
@@ -124,6 +162,7 @@ call_next(struct attempt *a, int choice)
 
     memmove(next + 1, next, (size_t)choice * sizeof(*next));
     next[0] = chosen;
+    attempt_arm_timeout(a, false);
     attempt_enter(a, ATTEMPT_CALLING);
 }
 
@@ -134,7 +173,7 @@ on_permit(int choice, struct pacer_permit permit, int64_t room_in_ms, void *arg)
 
     a->op.pacing = NULL;
     a->permit = permit;
-    if (choice >= 0) {
+    if (choice >= 0 && !attempt_is_expired(a)) {
         call_next(a, choice);
         return;
     }
@@ -172,6 +211,7 @@ attempt_pace(struct attempt *a)
 
     if (wish.patience_ms > wish.last_resort_ms)
         wish.last_resort_ms = wish.patience_ms;
+    attempt_arm_timeout(a, true);
     a->op.pacing = pacer_ask(a->context->pacer, &wish, on_permit, a);
 }
 
@@ -181,5 +221,6 @@ attempt_stop_pacing(struct attempt *a)
 {
     pacer_cancel(a->op.pacing);
     a->op.pacing = NULL;
+    a->has_no_room = true;
     attempt_conclude(a);
 }

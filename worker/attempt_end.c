@@ -288,15 +288,10 @@ explain(const struct attempt *a, const struct verdict *verdict)
     return verdict->blame->message[0] != '\0' ? verdict->blame->message : verdict->blame->error;
 }
 
-/* An expiry is told when it comes, not when the job would have been due. */
 static int64_t
-not_beyond_expiry(const struct attempt *a, int64_t delay_ms)
+least(int64_t a, int64_t b)
 {
-    int64_t left_ms = a->job.expires_at_ms - a->begun_ms - (clock_mono_ms() - a->started_mono_ms);
-
-    if (a->job.expires_at_ms == 0 || delay_ms < left_ms)
-        return delay_ms;
-    return left_ms > 0 ? left_ms : 0;
+    return a < b ? a : b;
 }
 
 static void
@@ -304,8 +299,10 @@ delay_for(struct attempt *a, const struct verdict *verdict)
 {
     struct history history = a->claim.history;
     bool is_wait = verdict->action == VERDICT_WAIT;
+    /* An expiry is told when it comes, not when the job would have been due. */
+    int64_t left_ms = attempt_ms_to_start(a) > 0 ? attempt_ms_to_start(a) : 0;
     int64_t delay_ms =
-        not_beyond_expiry(a, clock_jitter(verdict->delay_low_ms, verdict->delay_high_ms));
+        clock_jitter(least(verdict->delay_low_ms, left_ms), least(verdict->delay_high_ms, left_ms));
 
     if (is_wait) {
         history.waits++;
@@ -354,11 +351,34 @@ judge(const struct attempt *a)
     });
 }
 
+/* A job that has to wait beyond its expiry will never start: it ends now. */
+static bool
+expires_first(const struct attempt *a, const struct verdict *verdict)
+{
+    bool waits = verdict->action == VERDICT_WAIT ||
+                 (verdict->action == VERDICT_FAIL && a->has_no_room && !a->is_timed_out);
+
+    return waits && !verdict->provider_is_out && verdict->delay_low_ms >= attempt_ms_to_start(a);
+}
+
+static void
+expire(struct attempt *a, const struct verdict *verdict)
+{
+    error_set(&a->trouble, ERROR_TIMEOUT,
+              "not started before expires_at: no model takes a call for another %.1f s",
+              (double)verdict->delay_low_ms / 1000);
+    attempt_end_job(a, STATE_EXPIRED, "expired", a->trouble.message);
+}
+
 void
 attempt_conclude(struct attempt *a)
 {
     struct verdict verdict = judge(a);
 
+    if (expires_first(a, &verdict)) {
+        expire(a, &verdict);
+        return;
+    }
     a->end.provider_is_out = verdict.provider_is_out;
     a->end.kind = verdict.kind;
     a->end.reason = verdict.blame == NULL ? "" : verdict.blame->message;

@@ -81,6 +81,12 @@ void attempt_order(struct attempt *a); /* its models, before the first choice */
 void attempt_choose(struct attempt *a);
 void attempt_pace(struct attempt *a);
 void attempt_stop_pacing(struct attempt *a); /* the job ends while it waits */
+/* Arms a->timeout for the end of this execution; `to_start`: or for the last moment to start it. */
+void attempt_arm_timeout(struct attempt *a, bool to_start);
+/* What is left until expires_at; INT64_MAX: it may be started at any time. */
+int64_t attempt_ms_to_start(const struct attempt *a);
+/* Is it too late to start it? With a call made it was started in time. */
+bool attempt_is_expired(const struct attempt *a);
 
 /* attempt_end.c: what these states do, and the ways into them. */
 void attempt_settle(struct attempt *a);

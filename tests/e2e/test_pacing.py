@@ -107,6 +107,10 @@ def process_id(redis):
     return redis.client.zrange("headgate:{analyze}:workers", 0, 0)[0].decode()
 
 
+def inflight(redis):
+    return redis.client.hlen(f"headgate:{{analyze}}:inflight:{process_id(redis)}")
+
+
 def test_a_job_that_waits_for_a_permit_can_be_cancelled(redis, sim, worker):
     for model in MODELS:
         fill(redis, model, 8)
@@ -136,6 +140,48 @@ def test_a_job_that_finds_no_room_for_too_long_fails_as_throttled(redis, sim, wo
     assert (result["state"], result["error"]["kind"]) == ("failed", "throttled")
     assert result["error"]["message"] == "no model had room"
     assert sim.stats()["calls"] == 0
+
+
+def test_a_job_that_cannot_be_started_before_it_expires_expires_at_once(redis, sim, worker):
+    worker()
+    for model in MODELS:
+        fill(redis, model, 600)
+    push(redis, "short", expires_at=time.time() + 300)
+    result = redis.wait_result("short")
+    assert (result["state"], result["error"]["kind"]) == ("expired", "expired")
+    assert "no model takes a call" in result["error"]["message"]
+    assert sim.stats()["calls"] == 0
+
+
+def test_a_job_whose_room_does_not_come_expires_in_time_and_is_not_called(redis, sim, worker):
+    worker()
+    fill(redis, PRIMARY, 60)
+    push(redis, "waiting", models=[PRIMARY], prefer="primary", expires_at=time.time() + 200)
+    until(lambda: inflight(redis) == 1, what="a job that waits for its permit")
+    push(redis, "due", models=[PRIMARY], expires_at=time.time() + 1)
+    assert redis.wait_result("due")["state"] == "expired"
+    redis.client.hset(pace_key(PRIMARY), "due", time.time() + 3600)
+    assert redis.wait_result("waiting")["state"] == "expired"
+    assert sim.stats()["calls"] == 0
+
+
+def test_a_job_fails_over_rather_than_expire(redis, sim, worker):
+    worker()
+    fill(redis, PRIMARY, 600)
+    push(redis, "dated", prefer="primary", expires_at=time.time() + 300)
+    assert tried(redis.wait_result("dated")) == [SECOND]
+
+
+def test_a_job_that_every_model_refuses_until_after_it_expires_expires_at_once(
+    redis, sim, worker
+):
+    worker()
+    for model in MODELS:
+        sim.script({"do": "throttle", "retry_after": 200}, model=model)
+    push(redis, "refused", expires_at=time.time() + 100)
+    result = redis.wait_result("refused")
+    assert result["state"] == "expired"
+    assert tried(result) == list(MODELS)
 
 
 def test_a_refusal_in_spite_of_a_permit_sends_the_job_to_its_next_model(redis, sim, worker):
