@@ -1,4 +1,4 @@
-#include "worker/model/hints.h"
+#include "worker/model/hints_internal.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -18,54 +18,13 @@
 #define MARK_MS        2000
 #define V1_COOLDOWN_MS 60000
 #define MODELS_MAX     1000
-#define OP_TIMEOUT_MS  2000
 
-enum counter {
-    COUNT_CALLS,
-    COUNT_SUCCESSES,
-    COUNT_THROTTLES,
-    COUNT_ERRORS,
-    COUNT_PRIMARY,
-    COUNTERS
-};
-
-static const char *const counter_names[COUNTERS] = {
+const char *const hint_counter_names[COUNTERS] = {
     [COUNT_CALLS] = "calls",
     [COUNT_SUCCESSES] = "successes",
     [COUNT_THROTTLES] = "throttles",
     [COUNT_ERRORS] = "errors",
     [COUNT_PRIMARY] = "primary_successes",
-};
-
-/* What is believed of one model, and what is not yet written of it. */
-struct hint {
-    struct hints *hints;
-    char *name;
-    char *cooldown_key, *throttled_key, *throttles_key, *stats_key;
-    char *pace_key, *pace_tokens_key; /* the pacer's; a reset forgets what it has learned */
-    int64_t cooldown_until_ms;        /* monotonic */
-    int64_t throttled_until_ms;
-    bool has_throttles;
-    bool is_configured;
-    int64_t used_ms; /* monotonic; when a job last asked for it */
-    int64_t pending[COUNTERS];
-    UT_hash_handle hh;
-};
-
-struct hints {
-    struct event_base *base;         /* borrowed */
-    struct redis_route *route;       /* borrowed */
-    const struct model_list *models; /* borrowed */
-    char *prefix;
-    struct hint *by_name;
-    struct hints_query *queries; /* under way */
-    struct redis_script throttle, read;
-    int64_t asked_ms; /* monotonic; when the copy was last asked for */
-    struct event *flush;
-    bool is_dirty;
-    bool is_v1;
-    uint64_t throttle_seq;
-    int64_t salt; /* makes names of throttles unique among processes */
 };
 
 static void
@@ -126,8 +85,7 @@ hint_find(struct hints *hints, const char *name)
     return hint;
 }
 
-/* Of a configured model: there are fewer of them than hints_new leaves room for. */
-static struct hint *
+struct hint *
 hint_of_model(struct hints *hints, int index)
 {
     struct hint *hint = hint_find(hints, hints->models->models[index].name);
@@ -136,8 +94,8 @@ hint_of_model(struct hints *hints, int index)
     return hint;
 }
 
-static struct redis *
-commands(const struct hint *hint)
+struct redis *
+hint_commands(const struct hint *hint)
 {
     return redis_route_commands(hint->hints->route, hint->cooldown_key);
 }
@@ -148,8 +106,8 @@ is_served(const struct hint *hint)
     return redis_route_serves(hint->hints->route, hint->cooldown_key, NULL);
 }
 
-static void
-put_hint_keys(const struct hint *hint, struct redis_args *args)
+void
+hint_put_keys(const struct hint *hint, struct redis_args *args)
 {
     redis_arg_int(args, 3);
     redis_arg(args, hint->cooldown_key);
@@ -177,8 +135,9 @@ hint_ask(struct hint *hint)
 {
     struct redis_args args = {0};
 
-    put_hint_keys(hint, &args);
-    redis_eval(commands(hint), &hint->hints->read, &args, OP_TIMEOUT_MS, on_hint_read, hint);
+    hint_put_keys(hint, &args);
+    redis_eval(hint_commands(hint), &hint->hints->read, &args, HINTS_TIMEOUT_MS, on_hint_read,
+               hint);
 }
 
 void
@@ -238,11 +197,12 @@ tell_throttle(struct hint *hint, const struct call *call)
     hint->has_throttles = true;
     snprintf(name, sizeof(name), "%" PRIx64 "-%" PRIu64, (uint64_t)hints->salt,
              ++hints->throttle_seq);
-    put_hint_keys(hint, &args);
+    hint_put_keys(hint, &args);
     redis_arg_int(&args, call->retry_after_ms);
     redis_arg(&args, name);
     redis_arg_int(&args, hints->is_v1 ? V1_COOLDOWN_MS : 0);
-    redis_eval(commands(hint), &hints->throttle, &args, OP_TIMEOUT_MS, on_throttle_told, hint);
+    redis_eval(hint_commands(hint), &hints->throttle, &args, HINTS_TIMEOUT_MS, on_throttle_told,
+               hint);
 }
 
 /* The 2 s mark runs out by itself. */
@@ -258,7 +218,7 @@ tell_success(struct hint *hint)
     redis_arg(&args, "DEL");
     redis_arg(&args, hint->cooldown_key);
     redis_arg(&args, hint->throttles_key);
-    redis_send(commands(hint), &args, OP_TIMEOUT_MS, ignore_reply, NULL);
+    redis_send(hint_commands(hint), &args, HINTS_TIMEOUT_MS, ignore_reply, NULL);
 }
 
 static void
@@ -306,9 +266,9 @@ write_counters(struct hint *hint)
             continue;
         redis_arg(&args, "HINCRBY");
         redis_arg(&args, hint->stats_key);
-        redis_arg(&args, counter_names[i]);
+        redis_arg(&args, hint_counter_names[i]);
         redis_arg_int(&args, hint->pending[i]);
-        redis_send(commands(hint), &args, OP_TIMEOUT_MS, ignore_reply, NULL);
+        redis_send(hint_commands(hint), &args, HINTS_TIMEOUT_MS, ignore_reply, NULL);
         hint->pending[i] = 0;
     }
 }
@@ -354,164 +314,6 @@ on_flush(evutil_socket_t fd, short what, void *arg)
         event_add(hints->flush, &soon);
 }
 
-/* ---- figures ---- */
-
-/* One reply's place in a query. */
-struct query_slot {
-    struct hints_query *query;
-    struct hints_figures *figures;
-};
-
-struct hints_query {
-    struct hints *hints;
-    hints_figures_fn *fn; /* NULL: cancelled */
-    void *arg;
-    int open;                      /* replies still to come */
-    struct error error;            /* the first; ERROR_NONE: all is well */
-    struct hints_figures *figures; /* one per configured model; owned */
-    struct query_slot *slots;      /* as many; owned */
-    struct hints_query *prev, *next;
-};
-
-static void
-query_free(struct hints_query *query)
-{
-    DL_DELETE(query->hints->queries, query);
-    free(query->figures);
-    free(query->slots);
-    free(query);
-}
-
-static struct hints_query *
-query_new(struct hints *hints, hints_figures_fn *fn, void *arg)
-{
-    size_t count = (size_t)hints->models->count;
-    struct hints_query *query = xcalloc(1, sizeof(*query));
-
-    query->hints = hints;
-    query->fn = fn;
-    query->arg = arg;
-    query->figures = xcalloc(count, sizeof(*query->figures));
-    query->slots = xcalloc(count, sizeof(*query->slots));
-    for (size_t i = 0; i < count; i++)
-        query->slots[i] = (struct query_slot){query, &query->figures[i]};
-    DL_APPEND(hints->queries, query);
-    return query;
-}
-
-void
-hints_query_cancel(struct hints_query *query)
-{
-    if (query != NULL)
-        query->fn = NULL;
-}
-
-/* A reply has been read; after the last one the query is told and gone. */
-static void
-query_step(struct hints_query *query, const struct error *error)
-{
-    if (error != NULL && query->error.kind == ERROR_NONE)
-        query->error = *error;
-    if (--query->open > 0)
-        return;
-    if (query->fn != NULL && query->error.kind != ERROR_NONE)
-        query->fn(NULL, 0, &query->error, query->arg);
-    else if (query->fn != NULL)
-        query->fn(query->figures, query->hints->models->count, NULL, query->arg);
-    query_free(query);
-}
-
-static void
-on_counters_read(const redisReply *reply, const struct error *error, void *arg)
-{
-    struct query_slot *slot = arg;
-    struct hints_figures *figures = slot->figures;
-    int64_t *const fields[COUNTERS] = {
-        [COUNT_CALLS] = &figures->calls,
-        [COUNT_SUCCESSES] = &figures->successes,
-        [COUNT_THROTTLES] = &figures->throttles,
-        [COUNT_ERRORS] = &figures->errors,
-        [COUNT_PRIMARY] = &figures->primary_successes,
-    };
-
-    for (int i = 0; error == NULL && i < COUNTERS; i++)
-        *fields[i] = redis_int(redis_at(reply, (size_t)i), 0);
-    query_step(slot->query, error);
-}
-
-static void
-on_marks_read(const redisReply *reply, const struct error *error, void *arg)
-{
-    struct query_slot *slot = arg;
-
-    if (error == NULL) {
-        slot->figures->cooldown_ms = redis_int(redis_at(reply, 0), 0);
-        slot->figures->throttles_60s = redis_int(redis_at(reply, 2), 0);
-    }
-    query_step(slot->query, error);
-}
-
-static void
-on_reset_done(const redisReply *reply, const struct error *error, void *arg)
-{
-    (void)reply;
-    query_step(((struct query_slot *)arg)->query, error);
-}
-
-static void
-ask_figures(struct hint *hint, struct query_slot *slot)
-{
-    struct redis_args marks = {0}, counters = {0};
-
-    put_hint_keys(hint, &marks);
-    redis_eval(commands(hint), &hint->hints->read, &marks, OP_TIMEOUT_MS, on_marks_read, slot);
-    redis_arg(&counters, "HMGET");
-    redis_arg(&counters, hint->stats_key);
-    for (int i = 0; i < COUNTERS; i++)
-        redis_arg(&counters, counter_names[i]);
-    redis_send(commands(hint), &counters, OP_TIMEOUT_MS, on_counters_read, slot);
-    slot->query->open += 2;
-}
-
-struct hints_query *
-hints_read(struct hints *hints, hints_figures_fn *fn, void *arg)
-{
-    struct hints_query *query = query_new(hints, fn, arg);
-
-    hints_flush(hints);
-    for (int i = 0; i < hints->models->count; i++)
-        ask_figures(hint_of_model(hints, i), &query->slots[i]);
-    return query;
-}
-
-static void
-forget(struct hint *hint, struct query_slot *slot)
-{
-    struct redis_args args = {0};
-
-    hint->cooldown_until_ms = 0;
-    hint->throttled_until_ms = 0;
-    hint->has_throttles = false;
-    redis_arg(&args, "DEL");
-    redis_arg(&args, hint->cooldown_key);
-    redis_arg(&args, hint->throttled_key);
-    redis_arg(&args, hint->throttles_key);
-    redis_arg(&args, hint->pace_key);
-    redis_arg(&args, hint->pace_tokens_key);
-    redis_send(commands(hint), &args, OP_TIMEOUT_MS, on_reset_done, slot);
-    slot->query->open++;
-}
-
-struct hints_query *
-hints_reset(struct hints *hints, hints_figures_fn *fn, void *arg)
-{
-    struct hints_query *query = query_new(hints, fn, arg);
-
-    for (int i = 0; i < hints->models->count; i++)
-        forget(hint_of_model(hints, i), &query->slots[i]);
-    return query;
-}
-
 /* ---- life ---- */
 
 struct hints *
@@ -551,8 +353,7 @@ hints_free(struct hints *hints)
 
     if (hints == NULL)
         return;
-    while (hints->queries != NULL)
-        query_free(hints->queries);
+    hints_forget_queries(hints);
     HASH_ITER(hh, hints->by_name, hint, next)
     {
         HASH_DEL(hints->by_name, hint);
