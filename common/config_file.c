@@ -87,6 +87,12 @@ config_part_refuse(const struct config_part *part, struct error *err, const char
     return fail(part->file, part->value.text, err, "%s is %s: it must be %s", part->path, is, must);
 }
 
+int
+config_part_fail(const struct config_part *part, struct error *err, const char *what)
+{
+    return fail(part->file, part->value.text, err, "%s %s", part->path, what);
+}
+
 /* ---- names that stand twice ---- */
 
 static int

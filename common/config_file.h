@@ -44,6 +44,8 @@ struct config_part config_part_member(const struct config_part *object, const ch
 /* Fails, and says where, what stands there and what it must be. */
 int config_part_refuse(const struct config_part *part, struct error *err, const char *must_be, ...)
     __attribute__((format(printf, 3, 4)));
+/* Fails, and says where and what: "is not supported". */
+int config_part_fail(const struct config_part *part, struct error *err, const char *what);
 
 /* Walks an object (its members' names are `name`) or an array (name is JSON_ABSENT):
  *     for (struct config_iter it = config_iter(&whole); config_next(&it, &name, &part);)

@@ -4,8 +4,8 @@
  */
 #include "common/config.h"
 #include "common/memory.h"
-#include "worker/model/model_file.h"
-#include "worker/queue/tenants.h"
+#include "worker/job/job.h"
+#include "worker/settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,23 +45,21 @@ write_file(const char *text)
     fclose(file);
 }
 
-/* Loads everything that a worker would, in its order; returns 0 with all of it still open. */
+/* Everything that a worker reads, in its order. */
 struct whole {
     struct config config;
     struct model_list models;
-    struct tenants tenants;
+    struct settings settings;
 };
 
 static int
 read_sections(struct whole *whole, struct error *err)
 {
-    struct config_part tenants = config_file_section(whole->config.sections, "tenants");
-
-    if (model_list_load(&whole->models, &whole->config, err) != 0)
+    if (settings_read(&whole->settings, &whole->config, whole->config.sections, err) != 0)
         return -1;
-    if (tenants_init(&whole->tenants, &tenants, err) == 0)
+    if (model_list_load(&whole->models, &whole->config, err) == 0)
         return 0;
-    model_list_release(&whole->models);
+    settings_release(&whole->settings);
     return -1;
 }
 
@@ -93,7 +91,7 @@ whole_open(struct whole *whole, const char *text, const struct given *given)
 static void
 whole_close(struct whole *whole)
 {
-    tenants_release(&whole->tenants);
+    settings_release(&whole->settings);
     model_list_release(&whole->models);
     config_release(&whole->config);
 }
@@ -216,18 +214,104 @@ a_tenant_has_its_own_or_what_all_others_have(void **state)
                "{\"tenants\": {\"b\": {\"weight\": 0.5}, \"*\": {\"max_in_flight\": 9},"
                " \"a\": {\"weight\": 2, \"max_in_flight\": 50}}}",
                NULL);
-    assert_true(tenants_find(&w.tenants, "a")->weight == 2);
-    assert_int_equal(tenants_find(&w.tenants, "a")->max_in_flight, 50);
-    assert_true(tenants_find(&w.tenants, "b")->weight == 0.5);
-    assert_int_equal(tenants_find(&w.tenants, "b")->max_in_flight, 0);
-    assert_string_equal(tenants_find(&w.tenants, "c")->name, "*");
-    assert_int_equal(tenants_find(&w.tenants, "c")->max_in_flight, 9);
-    assert_true(tenants_find(&w.tenants, "")->weight == 1);
+    assert_true(tenants_find(&w.settings.tenants, "a")->weight == 2);
+    assert_int_equal(tenants_find(&w.settings.tenants, "a")->max_in_flight, 50);
+    assert_true(tenants_find(&w.settings.tenants, "b")->weight == 0.5);
+    assert_int_equal(tenants_find(&w.settings.tenants, "b")->max_in_flight, 0);
+    assert_string_equal(tenants_find(&w.settings.tenants, "c")->name, "*");
+    assert_int_equal(tenants_find(&w.settings.tenants, "c")->max_in_flight, 9);
+    assert_true(tenants_find(&w.settings.tenants, "")->weight == 1);
     whole_close(&w);
     whole_open(&w, "{}", NULL);
-    assert_true(tenants_find(&w.tenants, "a")->weight == 1);
-    assert_int_equal(tenants_find(&w.tenants, "a")->max_in_flight, 0);
+    assert_true(tenants_find(&w.settings.tenants, "a")->weight == 1);
+    assert_int_equal(tenants_find(&w.settings.tenants, "a")->max_in_flight, 0);
     whole_close(&w);
+    (void)state;
+}
+
+static const struct job_type *
+type_of(const struct whole *whole, const char *name)
+{
+    return job_type_find(whole->settings.types, name);
+}
+
+static void
+a_new_type_has_what_the_file_says_and_modest_defaults(void **state)
+{
+    char names[64];
+    struct whole w;
+
+    whole_open(&w,
+               "{\"types\": {\"short\": {\"prompt\": \"Say {{content}}\\n\"},"
+               " \"full\": {\"system\": \"S\", \"prompt\": \"P\", \"required\": [\"a\", \"b\"],"
+               " \"output\": \"json\", \"schema\": {\"type\": \"object\"}, \"max_tokens\": 9,"
+               " \"temperature\": 0}}}",
+               NULL);
+    assert_string_equal(type_of(&w, "short")->prompt, "Say {{content}}\n");
+    assert_null(type_of(&w, "short")->system);
+    assert_null(type_of(&w, "short")->required[0]);
+    assert_int_equal(type_of(&w, "short")->output, JOB_OUTPUT_TEXT);
+    assert_int_equal(type_of(&w, "short")->max_tokens, 1024);
+    assert_true(type_of(&w, "short")->temperature < 0);
+    assert_string_equal(type_of(&w, "full")->system, "S");
+    assert_string_equal(type_of(&w, "full")->required[1], "b");
+    assert_null(type_of(&w, "full")->required[2]);
+    assert_int_equal(type_of(&w, "full")->output, JOB_OUTPUT_JSON);
+    assert_non_null(type_of(&w, "full")->schema);
+    assert_int_equal(type_of(&w, "full")->max_tokens, 9);
+    assert_true(type_of(&w, "full")->temperature == 0);
+    job_type_names(w.settings.types, names, sizeof(names));
+    assert_string_equal(names, "analyze, chat, short, full");
+    assert_null(job_type_find(NULL, "short"));
+    whole_close(&w);
+    (void)state;
+}
+
+static void
+a_built_in_type_keeps_what_the_file_does_not_change(void **state)
+{
+    const struct job_type *analyze, *chat;
+    struct whole w;
+
+    whole_open(&w,
+               "{\"types\": {\"analyze\": {\"min_confidence\": 0.5, \"temperature\": null},"
+               " \"chat\": {\"prompt\": \"{{query}}?\", \"system\": \"\", \"required\": []}}}",
+               NULL);
+    analyze = type_of(&w, "analyze");
+    chat = type_of(&w, "chat");
+    assert_string_equal(analyze->prompt, job_type_find(NULL, "analyze")->prompt);
+    assert_string_equal(analyze->required[0], "content");
+    assert_true(analyze->min_confidence == 0.5 && analyze->temperature < 0);
+    assert_int_equal(analyze->output, JOB_OUTPUT_FEEDBACK);
+    assert_string_equal(chat->prompt, "{{query}}?");
+    assert_null(chat->system);
+    assert_null(chat->required[0]);
+    assert_int_equal(chat->max_tokens, 1024);
+    whole_close(&w);
+    (void)state;
+}
+
+static void
+a_job_keeps_its_type_when_the_file_is_read_again(void **state)
+{
+    struct job_limits limits = {.max_bytes = 1000};
+    struct error err = {0};
+    struct job old, refused;
+    struct whole w;
+
+    whole_open(&w, "{\"types\": {\"t\": {\"prompt\": \"P\", \"required\": [\"what\"]}}}", NULL);
+    limits.types = w.settings.types;
+    assert_int_equal(job_init(&old, xstrdup("{\"type\":\"t\",\"what\":[1]}"), 23, &limits, &err),
+                     0);
+    assert_int_equal(job_init(&refused, xstrdup("{\"type\":\"t\"}"), 12, &limits, &err), -1);
+    assert_string_equal(err.message, "what is missing: a job of type t needs it");
+    job_release(&refused);
+    assert_int_equal(job_init(&refused, xstrdup("{\"type\":\"u\"}"), 12, &limits, &err), -1);
+    assert_string_equal(err.message, "type is \"u\": it must be one of analyze, chat, t");
+    job_release(&refused);
+    whole_close(&w); /* the last but the job that holds its generation */
+    assert_string_equal(old.type->prompt, "P");
+    job_release(&old);
     (void)state;
 }
 
@@ -295,6 +379,30 @@ static const struct {
      "line 1: tenants.a.weight is 0: it must be a number from 0.01 to 1000"},
     {"{\"tenants\": {\"*\": {\"max_in_flight\": -1}}}",
      "line 1: tenants.*.max_in_flight is -1: it must be a whole number from 0 to 1000000"},
+    {"{\"types\": []}", "line 1: types is an array: it must be an object"},
+    {"{\"types\": {\"t\": 1}}", "line 1: types.t is 1: it must be an object"},
+    {"{\"types\": {\"t\": {}}}", "line 1: types.t has no prompt"},
+    {"{\"types\": {\"\": {}}}",
+     "line 1: a type's name is \"\": it must be 1 to 64 bytes without control bytes"},
+    {"{\"types\": {\"t\": {\"promt\": \"\"}}}",
+     "line 1: types.t.promt is unknown: allowed are system, prompt, required, output, schema, "
+     "min_confidence, max_tokens, temperature"},
+    {"{\"types\": {\"t\": {\"prompt\": \"\"}}}",
+     "line 1: types.t.prompt is \"\": it must be a string of 1 to 1048576 bytes"},
+    {"{\"types\": {\"t\": {\"output\": \"xml\"}}}",
+     "line 1: types.t.output is \"xml\": it must be \"feedback\" or \"json\" or \"text\""},
+    {"{\"types\": {\"t\": {\"required\": [\"\"]}}}",
+     "line 1: types.t.required[0] is \"\": it must be a field's name, one of at most 16"},
+    {"{\"types\": {\"t\": {\"temperature\": 3}}}",
+     "line 1: types.t.temperature is 3: it must be a number from 0 to 2"},
+    {"{\"types\": {\"t\": {\"max_tokens\": 0.5}}}",
+     "line 1: types.t.max_tokens is 0.5: it must be a whole number from 1 to 1000000"},
+    {"{\"types\": {\"t\": {\"prompt\": \"P\", \"schema\": {}}}}",
+     "line 1: types.t has a schema, which goes with \"output\": \"json\""},
+    {"{\"types\": {\"t\": {\"prompt\": \"P\", \"min_confidence\": 1}}}",
+     "line 1: types.t has min_confidence, which goes with \"output\": \"feedback\""},
+    {"{\"types\": {\"t\": {\"prompt\": \"P\", \"schema\": {\"type\": 1}}}}",
+     "line 1: types.t.schema.type is 1: it must be null, boolean, "},
     {"{\"tenants\": {\"\": {}}}",
      "line 1: a tenant's name is \"\": it must be 1 to 256 bytes without control bytes"},
 };
@@ -385,6 +493,9 @@ main(void)
         cmocka_unit_test(what_a_new_file_does_not_say_is_as_without_it),
         cmocka_unit_test(queues_of_the_file_are_the_list_or_only_tell_which_are_fair),
         cmocka_unit_test(a_tenant_has_its_own_or_what_all_others_have),
+        cmocka_unit_test(a_new_type_has_what_the_file_says_and_modest_defaults),
+        cmocka_unit_test(a_built_in_type_keeps_what_the_file_does_not_change),
+        cmocka_unit_test(a_job_keeps_its_type_when_the_file_is_read_again),
         cmocka_unit_test(what_is_wrong_is_told_with_its_place_and_what_is_allowed),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),
         cmocka_unit_test(size_names_and_depth_have_bounds),

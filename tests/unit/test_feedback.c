@@ -421,6 +421,85 @@ an_empty_chat_answer_is_bad_output(void **state)
     (void)state;
 }
 
+/* ---- output json ---- */
+
+/* The data that a type with this schema ("" for none) takes from the answer, as text; NULL when the
+ * answer is not usable, and why. */
+static char *
+data_of(const char *schema, const char *answer, struct error *err)
+{
+    static const char *const sections[] = {"types", NULL};
+    char *text = xasprintf("{\"types\":{\"t\":{\"prompt\":\"p\",\"output\":\"json\"%s%s}}}",
+                           schema[0] == '\0' ? "" : ",\"schema\":", schema);
+    struct config_file *file = config_file_parse("f", text, strlen(text), sections, err);
+    struct config_part section = config_file_section(file, "types");
+    struct job_types *types = job_types_new(&section, err);
+    const struct job_limits limits = {.max_bytes = 100, .types = types};
+    struct evbuffer *out = xevbuffer();
+    struct json_slice root, data;
+    char *made = NULL;
+    struct job job;
+
+    assert_non_null(types);
+    assert_int_equal(job_init(&job, xstrdup("{\"type\":\"t\"}"), 12, &limits, err), 0);
+    if (feedback_print(&job, answer, strlen(answer), &context, out, err) == 0) {
+        size_t len = evbuffer_get_length(out);
+
+        assert_int_equal(json_check((char *)evbuffer_pullup(out, -1), len, &root, err), 0);
+        assert_true(json_equals(json_get(root, "model_used"), "Claude 3.5 Sonnet"));
+        data = json_get(root, "data");
+        made = strndup(data.text, data.len);
+    } else {
+        assert_int_equal(evbuffer_get_length(out), 0);
+    }
+    evbuffer_free(out);
+    job_release(&job);
+    job_types_drop(types);
+    config_file_free(file);
+    free(text);
+    return made;
+}
+
+static const struct {
+    const char *schema, *answer, *data, *why;
+} json_answers[] = {
+    {"", "{\"a\": [1, \"b \\\" c\"] }", "{\"a\":[1,\"b \\\" c\"]}", NULL},
+    {"", "[1,\n 2]", "[1,2]", NULL},
+    {"", "Here it is:\n```json\n{\"a\": 1}\n```\nDone.", "{\"a\":1}", NULL},
+    {"", "As [1] says: {\"a\":1, \"b\":{\"c\":2}} (see {x})", "{\"a\":1,\"b\":{\"c\":2}}", NULL},
+    {"", "The list: [{\"a\":1},{\"a\":2}]", "[{\"a\":1},{\"a\":2}]", NULL},
+    {"", "no JSON { here ] at all", NULL, "the answer has no JSON object or array"},
+    {"", "\"text\"", NULL, "the answer has no JSON object or array"},
+    {"", "{\"a\":1", NULL, "the answer has no JSON object or array"},
+    {"{\"type\":\"object\"}", "[{\"a\":1},{\"a\":2}]", NULL, "the answer has no JSON object"},
+    {"{\"type\":\"object\"}", "[1, 2, 3]: {\"a\":1}", "{\"a\":1}", NULL},
+    {"{\"type\":\"object\"}", "[1]", NULL, "the answer has no JSON object"},
+    {"{\"type\":\"array\"}", "{\"a\":[1]} or [12345678]", "[12345678]", NULL},
+    {"{\"required\":[\"a\"]}", "```\n{\"b\":1}\n```", NULL, "a is missing"},
+    {"{\"properties\":{\"a\":{\"enum\":[1,2]}}}", "{\"a\":3}", NULL,
+     "a is 3: it must be one of [1,2]"},
+};
+
+static void
+json_is_taken_out_of_the_answer_and_must_fit_its_schema(void **state)
+{
+    for (size_t i = 0; i < COUNT(json_answers); i++) {
+        struct error err = {0};
+        char *data = data_of(json_answers[i].schema, json_answers[i].answer, &err);
+
+        if (json_answers[i].data == NULL && data != NULL)
+            fail_msg("%s makes %s", json_answers[i].answer, data);
+        if (json_answers[i].data == NULL)
+            assert_string_equal(err.message, json_answers[i].why);
+        else if (data == NULL)
+            fail_msg("%s: %s", json_answers[i].answer, err.message);
+        else
+            assert_string_equal(data, json_answers[i].data);
+        free(data);
+    }
+    (void)state;
+}
+
 int
 main(void)
 {
@@ -444,6 +523,7 @@ main(void)
         cmocka_unit_test(bytes_that_are_no_text_are_bad_output),
         cmocka_unit_test(a_chat_answer_is_trimmed_and_put_in_as_it_is),
         cmocka_unit_test(an_empty_chat_answer_is_bad_output),
+        cmocka_unit_test(json_is_taken_out_of_the_answer_and_must_fit_its_schema),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,7 @@ a_field_of_text_is_put_in_as_it_is(void **state)
 {
     expect_prompt("Say: {{content}}!", "{\"content\":\"hello\"}", "Say: hello!");
     expect_prompt("{{a}}{{b}}", "{\"a\":\"1\",\"b\":\"2\"}", "12");
+    expect_prompt("{{ a}}{{  b }}{{ }}", "{\"a\":\"1\",\"b\":\"2\"}", "12");
     (void)state;
 }
 
@@ -142,14 +143,14 @@ every_built_in_type_is_found_by_the_name_it_is_listed_with(void **state)
 {
     char names[64], small[5], *rest = names, *name;
 
-    job_type_names(names, sizeof(names));
+    job_type_names(NULL, names, sizeof(names));
     assert_string_equal(names, "analyze, chat");
     while ((name = strsep(&rest, ", ")) != NULL)
         if (*name != '\0')
-            assert_non_null(job_type_find(name));
-    job_type_names(small, sizeof(small));
+            assert_non_null(job_type_find(NULL, name));
+    job_type_names(NULL, small, sizeof(small));
     assert_string_equal(small, "anal");
-    assert_null(job_type_find("Analyze"));
+    assert_null(job_type_find(NULL, "Analyze"));
     (void)state;
 }
 

@@ -9,8 +9,9 @@
 
 struct search {
     const char *end;
-    size_t effort; /* bytes that may still be looked at */
-    bool is_whole; /* the candidate is all of the answer, but for a fence around it */
+    size_t effort;   /* bytes that may still be looked at */
+    bool is_whole;   /* the candidate is all of the answer, but for a fence around it */
+    unsigned wanted; /* any JSON of these kinds, ANSWER_*; 0: the list of feedback items */
     struct json_slice *items;
 };
 
@@ -92,10 +93,21 @@ is_item_list(struct json_slice array, bool is_whole)
 }
 
 static bool
+is_wanted(unsigned wanted, enum json_type type)
+{
+    return (type == JSON_OBJECT && (wanted & ANSWER_OBJECT) != 0) ||
+           (type == JSON_ARRAY && (wanted & ANSWER_ARRAY) != 0);
+}
+
+static bool
 is_usable(const struct search *search, struct json_slice root)
 {
     struct json_slice items = json_get(root, "feedback_items");
 
+    if (search->wanted != 0) {
+        *search->items = root;
+        return is_wanted(search->wanted, root.type);
+    }
     if (root.type == JSON_ARRAY && is_item_list(root, search->is_whole))
         items = root;
     *search->items = items;
@@ -172,4 +184,34 @@ answer_find_items(const char *text, size_t len, struct json_slice *items)
     search.end = text + len;
     return try_whole(&search, text, len) || try_fences(&search, text) ||
            try_brackets(&search, text);
+}
+
+/* The longest of the outermost ones. What stands in one of another kind is a part of that. */
+static bool
+try_longest(struct search *search, const char *text)
+{
+    struct json_slice longest = {0};
+    unsigned wanted = search->wanted;
+    const char *seen;
+
+    search->wanted = ANSWER_OBJECT | ANSWER_ARRAY;
+    for (const char *at = text; at < search->end && search->effort > 0; at++) {
+        if (!is_open_bracket(*at) || !try_candidate(search, at, &seen))
+            continue;
+        if (is_wanted(wanted, search->items->type) && search->items->len > longest.len)
+            longest = *search->items;
+        at = seen - 1;
+    }
+    *search->items = longest;
+    return longest.len > 0;
+}
+
+bool
+answer_find_json(const char *text, size_t len, unsigned wanted, struct json_slice *json)
+{
+    struct search search = {.items = json, .wanted = wanted, .effort = EFFORT * len + EFFORT_FLOOR};
+
+    answer_trim(&text, &len);
+    search.end = text + len;
+    return try_whole(&search, text, len) || try_fences(&search, text) || try_longest(&search, text);
 }

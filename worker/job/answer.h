@@ -14,6 +14,12 @@
  * each opening bracket on. Every candidate has to pass json_check. */
 bool answer_find_items(const char *text, size_t len, struct json_slice *items);
 
+/* Finds the JSON object or array that is the answer: the whole of it, else what stands in code
+ * fences, else the longest of those in the text ("see [1]" holds an array too). Only kinds that are
+ * `wanted`, bits of ANSWER_*. */
+enum { ANSWER_OBJECT = 1, ANSWER_ARRAY = 2 };
+bool answer_find_json(const char *text, size_t len, unsigned wanted, struct json_slice *json);
+
 /* Takes the blanks off both ends. */
 void answer_trim(const char **text, size_t *len);
 

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* An answer of some megabytes could hold a million tiny items: these are read, the best kept. */
 #define ITEMS_READ_MAX 1000
@@ -138,12 +139,65 @@ print_text(const char *answer, size_t len, const struct feedback_context *contex
     return 0;
 }
 
+static unsigned
+wanted_json(const struct json_schema *schema)
+{
+    unsigned wanted = 0;
+
+    if (schema == NULL)
+        return ANSWER_OBJECT | ANSWER_ARRAY;
+    wanted |= json_schema_takes(schema, JSON_OBJECT) ? ANSWER_OBJECT : 0;
+    wanted |= json_schema_takes(schema, JSON_ARRAY) ? ANSWER_ARRAY : 0;
+    return wanted;
+}
+
+/* Without the blanks between its parts: a result is one line. */
+static void
+put_compact(struct json_slice json, struct evbuffer *out)
+{
+    const char *at = json.text, *end = json.text + json.len, *from = at;
+    bool in_string = false;
+
+    for (; at < end; at++) {
+        if (in_string && *at == '\\') {
+            at++;
+        } else if (*at == '"') {
+            in_string = !in_string;
+        } else if (!in_string && strchr(" \t\r\n", *at) != NULL) {
+            evbuffer_add(out, from, (size_t)(at - from));
+            from = at + 1;
+        }
+    }
+    evbuffer_add(out, from, (size_t)(end - from));
+}
+
+static int
+print_json(const struct job *job, const char *answer, size_t len,
+           const struct feedback_context *context, struct evbuffer *out, struct error *err)
+{
+    const struct json_schema *schema = job->type->schema;
+    struct json_slice json;
+
+    if (!answer_find_json(answer, len, wanted_json(schema), &json))
+        return error_set(err, ERROR_INPUT, "the answer has no JSON %s",
+                         wanted_json(schema) == ANSWER_OBJECT  ? "object"
+                         : wanted_json(schema) == ANSWER_ARRAY ? "array"
+                                                               : "object or array");
+    if (schema != NULL && json_schema_check(schema, json, err) != 0)
+        return -1;
+    put_format(out, "{\"success\":true,\"data\":");
+    put_compact(json, out);
+    put_call(context, out);
+    return 0;
+}
+
 int
 feedback_print(const struct job *job, const char *answer, size_t len,
                const struct feedback_context *context, struct evbuffer *out, struct error *err)
 {
     switch (job->type->output) {
     case JOB_OUTPUT_FEEDBACK: return print_items(job, answer, len, context, out, err);
+    case JOB_OUTPUT_JSON: return print_json(job, answer, len, context, out, err);
     case JOB_OUTPUT_TEXT: return print_text(answer, len, context, out, err);
     }
     return error_set(err, ERROR_INTERNAL, "an unknown output of job type %s", job->type->name);

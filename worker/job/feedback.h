@@ -23,9 +23,11 @@ struct feedback_context {
 /* Reads answer[0..len) as the job's type wants it and appends the whole `result` object:
  *   feedback: {"success":true,"section","feedback_items","feedback_count","model_used",
  *              "tokens":{"input","output","total"},"duration"}
+ *   json:     {"success":true,"data","model_used","tokens","duration"}
  *   text:     {"success":true,"response","model_used","tokens","duration"}
- * ERROR_INPUT when the answer is not usable (no object with a feedback_items array; empty
- * text): the call's outcome is then bad_output. Nothing is appended on failure. */
+ * ERROR_INPUT when the answer is not usable (no object with a feedback_items array; no JSON, or
+ * none that fits the type's schema; empty text): the call's outcome is then bad_output. Nothing is
+ * appended on failure. */
 int feedback_print(const struct job *job, const char *answer, size_t len,
                    const struct feedback_context *context, struct evbuffer *out,
                    struct error *err) WARN_UNUSED;

@@ -34,9 +34,8 @@ check_required(const struct job *job, struct error *err)
         if (value.type == JSON_ABSENT || value.type == JSON_NULL)
             return error_set(err, ERROR_INPUT, "%s is missing: a job of type %s needs it", *name,
                              job->type->name);
-        if (value.type != JSON_STRING || is_blank(value))
-            return error_set(err, ERROR_INPUT, "%s is %s: a job of type %s needs a text there",
-                             *name, value.type == JSON_STRING ? "blank" : "no string",
+        if (value.type == JSON_STRING && is_blank(value))
+            return error_set(err, ERROR_INPUT, "%s is blank: a job of type %s needs it", *name,
                              job->type->name);
     }
     return 0;
@@ -73,7 +72,7 @@ read_payload(struct job *job, const struct job_limits *limits, struct error *err
         return -1;
     if (job->root.type != JSON_OBJECT)
         return error_set(result == 0 ? err : NULL, ERROR_INPUT, "a job must be a JSON object");
-    job->type = job_type_find(DEFAULT_TYPE);
+    job->type = job_type_find(job->types, DEFAULT_TYPE);
     if (job_read_fields(job, result == 0 ? err : NULL) != 0)
         result = -1;
     return result == 0 ? check_required(job, err) : -1;
@@ -83,7 +82,10 @@ int
 job_init(struct job *job, char *payload, size_t len, const struct job_limits *limits,
          struct error *err)
 {
-    *job = (struct job){.payload = payload, .payload_len = len, .min_confidence = -1};
+    *job = (struct job){.payload = payload,
+                        .payload_len = len,
+                        .types = job_types_hold(limits->types),
+                        .min_confidence = -1};
     if (read_payload(job, limits, err) != 0)
         return -1;
     choose_tenant(job);
@@ -114,5 +116,6 @@ job_release(struct job *job)
         free(job->models[i]);
     free(job->reply_to);
     free(job->payload);
+    job_types_drop(job->types);
     *job = (struct job){0};
 }

@@ -27,7 +27,8 @@ struct job {
 
     char id[JOB_ID_MAX + 1];
     bool has_own_id;             /* the producer named it; false: made by us */
-    const struct job_type *type; /* static; NULL only after a failure */
+    const struct job_type *type; /* NULL only after a failure */
+    struct job_types *types;     /* held: where the type is from; NULL: built in */
     struct json_slice tenant;    /* tenant, else user_id, else session_id; string or absent */
     struct json_slice user_id, session_id; /* strings or absent */
     char *models[JOB_MODELS_MAX];          /* owned; the job's own order */
@@ -49,6 +50,7 @@ struct job {
 
 struct job_limits {
     size_t max_bytes;
+    struct job_types *types; /* those that a job may have; borrowed; NULL: the built-in ones */
 };
 
 /* Takes `payload` (malloced; freed by job_release, also after failure) and reads it. On failure

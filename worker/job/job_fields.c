@@ -140,7 +140,7 @@ read_type(struct job *job, const struct field *field, struct json_slice value)
     char *name = exact_text(value, 64);
 
     (void)field;
-    job->type = name == NULL ? NULL : job_type_find(name);
+    job->type = name == NULL ? NULL : job_type_find(job->types, name);
     free(name);
     return job->type != NULL;
 }
@@ -333,13 +333,13 @@ describe(struct json_slice value, char *text, size_t size)
 }
 
 static int
-refuse(const struct field *field, struct json_slice value, struct error *err)
+refuse(const struct job *job, const struct field *field, struct json_slice value, struct error *err)
 {
     char is[64], names[128] = "one of ";
 
     describe(value, is, sizeof(is));
     if (field->must_be == NULL)
-        job_type_names(names + strlen(names), sizeof(names) - strlen(names));
+        job_type_names(job->types, names + strlen(names), sizeof(names) - strlen(names));
     return error_set(err, ERROR_INPUT, "%s is %s: it must be %s", field->name, is,
                      field->must_be == NULL ? names : field->must_be);
 }
@@ -350,7 +350,7 @@ read_field(struct job *job, const struct field *field, struct json_slice value, 
     if (value.type == JSON_ABSENT || value.type == JSON_NULL)
         return 0;
     if (!field->read(job, field, value))
-        return refuse(field, value, err);
+        return refuse(job, field, value, err);
     if (field->slice_at != 0)
         memcpy((char *)job + field->slice_at, &value, sizeof(value));
     return 0;

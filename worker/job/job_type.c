@@ -1,5 +1,7 @@
 #include "worker/job/job_type.h"
 
+#include "worker/job/job_types.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -77,7 +79,7 @@ static const char chat_prompt[] = "<context>\n"
                                   "\n"
                                   "Question: {{query}}";
 
-static const struct job_type types[] = {
+static const struct job_type built_in[] = {
     {
         .name = "analyze",
         .system = analyze_system,
@@ -99,23 +101,43 @@ static const struct job_type types[] = {
     },
 };
 
-#define TYPE_COUNT (sizeof(types) / sizeof(types[0]))
+#define BUILT_IN_COUNT ((int)(sizeof(built_in) / sizeof(built_in[0])))
 
-const struct job_type *
-job_type_find(const char *name)
+static const struct job_type *
+find(const struct job_type *types, int count, const char *name)
 {
-    for (size_t i = 0; i < TYPE_COUNT; i++)
+    for (int i = 0; i < count; i++)
         if (strcmp(types[i].name, name) == 0)
             return &types[i];
     return NULL;
 }
 
-void
-job_type_names(char *names, size_t size)
+const struct job_type *
+job_type_find(const struct job_types *types, const char *name)
 {
-    size_t used = 0;
+    const struct job_type *type = NULL;
 
-    for (size_t i = 0; i < TYPE_COUNT && used < size; i++)
-        used +=
-            (size_t)snprintf(names + used, size - used, "%s%s", i == 0 ? "" : ", ", types[i].name);
+    if (types != NULL)
+        type = find(job_types_list(types), job_types_count(types), name);
+    return type != NULL ? type : find(built_in, BUILT_IN_COUNT, name);
+}
+
+static void
+put_names(const struct job_type *types, int count, bool only_new, char *names, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        size_t used = strlen(names);
+
+        if (!only_new || find(built_in, BUILT_IN_COUNT, types[i].name) == NULL)
+            snprintf(names + used, size - used, "%s%s", used == 0 ? "" : ", ", types[i].name);
+    }
+}
+
+void
+job_type_names(const struct job_types *types, char *names, size_t size)
+{
+    names[0] = '\0';
+    put_names(built_in, BUILT_IN_COUNT, false, names, size);
+    if (types != NULL)
+        put_names(job_types_list(types), job_types_count(types), true, names, size);
 }

@@ -15,18 +15,22 @@ put_field(struct json_slice root, const char *name, struct evbuffer *out)
         json_put_escaped(out, value.text, value.len);
 }
 
-/* Is there "{{name}}" at `open`? Then copies the name and returns the byte behind it. */
+/* Is there "{{name}}", or "{{ name }}", at `open`? Then copies the name and returns the byte behind
+ * it. */
 static const char *
 take_reference(const char *open, char name[FIELD_NAME_MAX + 1])
 {
     const char *close = strstr(open, "}}");
-    size_t len;
+    const char *from = open + 2, *to = close;
 
     if (close == NULL || close - open - 2 > FIELD_NAME_MAX)
         return NULL;
-    len = (size_t)(close - open - 2);
-    memcpy(name, open + 2, len);
-    name[len] = '\0';
+    while (from < to && *from == ' ')
+        from++;
+    while (to > from && to[-1] == ' ')
+        to--;
+    memcpy(name, from, (size_t)(to - from));
+    name[to - from] = '\0';
     return close + 2;
 }
 

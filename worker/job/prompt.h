@@ -10,8 +10,8 @@
 
 #include "worker/job/job.h"
 
-/* Appends the user message of `job` as the inside of a JSON string (no quotes). {{name}}: a
- * string field is put in as it is, any other value as its JSON text, a missing one as
+/* Appends the user message of `job` as the inside of a JSON string (no quotes). {{name}}, or
+ * {{ name }}: a string field is put in as it is, any other value as its JSON text, a missing one as
  * nothing. A template never looks into what it has put in. */
 void prompt_put_user(const struct job *job, struct evbuffer *out);
 /* The same for the system prompt; appends nothing when the type has none. */
