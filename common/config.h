@@ -100,9 +100,9 @@ int config_read_file(const struct config *config, struct config_file **fresh,
 int config_queues_with(const struct config *config, const struct config_file *file,
                        struct config_queue *queues, int *count, struct error *err) WARN_UNUSED;
 
-/* Prints every setting in effect: name, value (secrets as ***), where from (default or
- * environment), what it is for; as a table or as one JSON object. Includes the AWS_* names,
- * secrets hidden. */
+/* Prints every setting in effect: name, value (secrets as ***), where from (default,
+ * environment or file), what it is for, and every value of the file by its path; as a table or as
+ * one JSON object. Includes the AWS_* names, secrets hidden. */
 void config_show(const struct config *config, bool json, struct evbuffer *out);
 
 /* Reads a queue list as HEADGATE_QUEUES has it, for --queue and tests. */

@@ -285,13 +285,21 @@ config_part_member(const struct config_part *object, const char *name)
 }
 
 struct config_part
-config_file_section(const struct config_file *file, const char *name)
+config_file_root(const struct config_file *file)
 {
     struct config_part root = {.file = file};
 
-    if (file == NULL)
-        return root;
-    return part_at(&root, json_get(file->root, name), name);
+    if (file != NULL)
+        root.value = file->root;
+    return root;
+}
+
+struct config_part
+config_file_section(const struct config_file *file, const char *name)
+{
+    struct config_part root = config_file_root(file);
+
+    return config_part_member(&root, name);
 }
 
 struct config_iter

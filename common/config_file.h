@@ -38,6 +38,8 @@ struct config_file *config_file_parse(const char *path, const char *text, size_t
 void config_file_free(struct config_file *file);
 /* The section of this name; absent when it, or the whole file (NULL), is not there. */
 struct config_part config_file_section(const struct config_file *file, const char *name);
+/* The outermost object; absent without a file. */
+struct config_part config_file_root(const struct config_file *file);
 /* A member of an object; absent when it is not there. */
 struct config_part config_part_member(const struct config_part *object, const char *name);
 

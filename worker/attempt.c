@@ -87,10 +87,13 @@ or_none(const char *text)
 static void
 tell_call(struct attempt *a, const struct call *call)
 {
+    const struct model *model = &a->models[a->order[a->next]];
+
     hints_tell(a->context->hints, call->model, a->order[a->next] == 0, call);
     if (a->context->pacer != NULL)
         pacer_tell(a->context->pacer, a->permit, call);
     attempt_metrics_call(a->context->metrics, call);
+    attempt_metrics_cost(a->context->metrics, call, model->input_price, model->output_price);
     a->end.was_answered |= call->status != 0 && call->outcome != OUTCOME_AUTH;
     log_debug("call is over", LOG_STR("job", a->job.id), LOG_STR("model", call->model),
               LOG_STR("outcome", outcome_name(call->outcome)), LOG_INT("status", call->status),
@@ -388,7 +391,8 @@ keep_unread(struct attempt *a, char *payload)
 static int
 read_job(struct attempt *a, struct error *err)
 {
-    struct job_limits limits = {.max_bytes = (size_t)a->context->config->max_job_bytes};
+    struct job_limits limits = {.max_bytes = (size_t)a->context->config->max_job_bytes,
+                                .types = a->context->types};
     const struct wire *wire = a->context->wire;
     char *payload = a->claim.payload;
 

@@ -35,6 +35,7 @@ struct attempt_context {
     struct event_base *base;
     const struct config *config;
     const struct model_list *models;
+    struct job_types *types;          /* of jobs that start now; a reload puts others here */
     const struct provider *providers; /* by model->provider */
     int provider_count;
     struct http_client *http;

@@ -16,6 +16,9 @@ static const struct metric_family call_seconds = {
     "headgate_call_duration_seconds", "How long calls to a model took.", METRIC_HISTOGRAM, seconds};
 static const struct metric_family tokens_total = {
     "headgate_tokens_total", "Tokens that providers reported.", METRIC_COUNTER, NULL};
+static const struct metric_family cost_total = {"headgate_cost_usd_total",
+                                                "US dollars, for models whose price is configured.",
+                                                METRIC_COUNTER, NULL};
 static const struct metric_family jobs_total = {
     "headgate_jobs_total", "Jobs that this worker made final, by state.", METRIC_COUNTER, NULL};
 static const struct metric_family job_seconds = {
@@ -48,6 +51,20 @@ attempt_metrics_call(struct metrics *metrics, const struct call *call)
     metrics_observe(metrics, &call_seconds, labels, (double)call->duration_ms / 1000.0);
     metrics_label(labels, sizeof(labels), "outcome", outcome_name(call->outcome));
     metrics_add(metrics, &calls_total, labels, 1);
+}
+
+void
+attempt_metrics_cost(struct metrics *metrics, const struct call *call, double input_price,
+                     double output_price)
+{
+    char labels[LABELS_MAX] = "";
+    double cost = (double)call->input_tokens * input_price;
+
+    if (input_price < 0 || output_price < 0)
+        return;
+    cost += (double)call->output_tokens * output_price;
+    metrics_label(labels, sizeof(labels), "model", call->model);
+    metrics_add(metrics, &cost_total, labels, cost / 1e6);
 }
 
 void

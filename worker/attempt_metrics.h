@@ -11,6 +11,9 @@
 
 /* One call to a model is over. */
 void attempt_metrics_call(struct metrics *metrics, const struct call *call);
+/* What it cost, in US dollars per million tokens; unknown (< 0): nothing is counted. */
+void attempt_metrics_cost(struct metrics *metrics, const struct call *call, double input_price,
+                          double output_price);
 /* A job is final. `duration_s` < 0: it never started; `waited_s` < 0: the same, or no enqueued_at.
  */
 void attempt_metrics_job(struct metrics *metrics, const char *queue, const char *state,

@@ -138,7 +138,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
     case SIGTSTP: set_quiet(w, true); break;
     case SIGCONT: set_quiet(w, false); break;
     case SIGUSR1: worker_dump_state(w); break;
-    case SIGHUP: log_info("nothing to read again: no configuration file is in use"); break;
+    case SIGHUP: worker_reload(w); break;
     default: break;
     }
 }
@@ -219,6 +219,8 @@ log_start(const struct worker *w)
         log_info(i == 0 ? "model 1, the primary" : "model, a fallback", LOG_INT("number", i + 1),
                  LOG_STR("model", w->models.models[i].name),
                  LOG_STR("name", w->models.models[i].display));
+    if (w->config->file != NULL)
+        log_info("configuration file", LOG_STR("file", w->config->file));
     log_info("worker starts", LOG_STR("version", HEADGATE_VERSION), LOG_STR("worker", w->id),
              LOG_STR("redis", url), LOG_STR("endpoint", bedrock_endpoint(w->bedrock)),
              LOG_STR("credentials", bedrock_credentials(w->bedrock)->source),
@@ -226,9 +228,21 @@ log_start(const struct worker *w)
 }
 
 static int
+open_settings(struct worker *w, struct error *err)
+{
+    struct settings settings;
+
+    if (settings_read(&settings, w->config, w->config->sections, err) < 0)
+        return -1;
+    worker_take_settings(w, &settings);
+    settings_release(&settings);
+    return 0;
+}
+
+static int
 open_models(struct worker *w, struct error *err)
 {
-    if (model_list_load(&w->models, w->config, err) < 0)
+    if (open_settings(w, err) < 0 || model_list_load(&w->models, w->config, err) < 0)
         return -1;
     if (w->models.count == 0)
         return error_set(err, ERROR_CONFIG,
@@ -328,6 +342,7 @@ open_rooms(struct worker *w)
         .base = w->base,
         .config = w->config,
         .models = &w->models,
+        .types = w->types,
         .providers = &w->provider,
         .provider_count = 1,
         .http = w->http,
@@ -342,6 +357,14 @@ open_rooms(struct worker *w)
         .arg = w,
     };
     open_queues(w);
+}
+
+static struct job_types *
+types(void *arg)
+{
+    const struct worker *w = arg;
+
+    return w->types;
 }
 
 static int
@@ -363,6 +386,7 @@ open_control(struct worker *w, struct error *err)
             .version = HEADGATE_VERSION,
             .is_ready = worker_is_ready,
             .set_gauges = worker_set_gauges,
+            .types = types,
             .arg = w,
         },
         err);
@@ -423,6 +447,14 @@ ignore_late_signals(void)
     sigprocmask(SIG_BLOCK, &late, NULL);
 }
 
+static void
+free_settings(struct worker *w)
+{
+    model_list_release(&w->models);
+    job_types_drop(w->types);
+    tenants_release(&w->tenants);
+}
+
 /* The connections go first: after them no callback comes any more. */
 static void
 close_rooms(struct worker *w)
@@ -442,7 +474,7 @@ close_rooms(struct worker *w)
     desk_free(w->desk);
     metrics_free(w->metrics);
     bedrock_free(w->bedrock);
-    model_list_release(&w->models);
+    free_settings(w);
     for (int i = 0; i < WORKER_SIGNALS; i++)
         event_free(w->signals[i]);
     event_free(w->drain_end);
@@ -452,7 +484,7 @@ close_rooms(struct worker *w)
 }
 
 int
-worker_run(const struct config *config)
+worker_run(struct config *config)
 {
     struct worker *w = xcalloc(1, sizeof(*w));
     struct error error = {0};
@@ -463,7 +495,7 @@ worker_run(const struct config *config)
     share_descriptors(w);
     if (open_models(w, &error) < 0) {
         log_error("configuration", LOG_STR("error", error.message));
-        model_list_release(&w->models);
+        free_settings(w);
         free(w);
         return EXIT_USAGE;
     }

@@ -9,7 +9,8 @@
 /* What `headgate version` says. */
 #define HEADGATE_VERSION "0.1.0"
 
-/* Works until SIGTERM or SIGINT has drained it. Returns an exit_code. */
-int worker_run(const struct config *config);
+/* Works until SIGTERM or SIGINT has drained it. Returns an exit_code. SIGHUP changes what the
+ * configuration file says in `config`. */
+int worker_run(struct config *config);
 
 #endif

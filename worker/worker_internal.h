@@ -1,7 +1,7 @@
 /*
  * worker_internal.h - what the files of the worker share: worker.c (start, stop, signals),
- * worker_drain.c (going), worker_events.c (what attempts, beats and Redis tell) and
- * worker_state.c (what it says of itself). Nobody else includes it.
+ * worker_drain.c (going), worker_reload.c (SIGHUP), worker_events.c (what attempts, beats and Redis
+ * tell) and worker_state.c (what it says of itself). Nobody else includes it.
  */
 #ifndef WORKER_WORKER_INTERNAL_H
 #define WORKER_WORKER_INTERNAL_H
@@ -20,6 +20,7 @@
 #include "worker/queue/beat.h"
 #include "worker/queue/desk.h"
 #include "worker/queue/intake.h"
+#include "worker/settings.h"
 
 #include <event2/event.h>
 #include <uthash.h>
@@ -39,14 +40,16 @@ struct running {
 };
 
 struct worker {
-    const struct config *config; /* borrowed */
-    char id[128];                /* "host:123:9f2c" */
+    struct config *config; /* borrowed; a reload changes its queues' weights */
+    char id[128];          /* "host:123:9f2c" */
     struct event_base *base;
     struct event *signals[WORKER_SIGNALS];
     struct event *drain_end;
     struct event *gate_timer;
     struct event *watchdog; /* tells systemd that the loop turns */
     struct model_list models;
+    struct job_types *types; /* held: of jobs that start now */
+    struct tenants tenants;
     struct bedrock *bedrock;
     struct provider provider;
     struct metrics *metrics;
@@ -85,6 +88,11 @@ void worker_stop(struct worker *w);
 void worker_leave_when_done(struct worker *w);
 void worker_abandon_all(struct worker *w, bool calls_only);
 void worker_on_drain_end(evutil_socket_t fd, short what, void *arg); /* of event w->drain_end */
+
+/* worker_reload.c */
+void worker_reload(struct worker *w);
+/* Takes job types and tenants. */
+void worker_take_settings(struct worker *w, struct settings *settings);
 
 /* worker_events.c: callbacks of the rooms; `arg` is the worker. */
 void worker_on_slot_free(void *arg);

@@ -4,7 +4,7 @@
 #include "common/config.h"
 #include "common/memory.h"
 #include "worker/cli/verb.h"
-#include "worker/model/model_file.h"
+#include "worker/settings.h"
 #include "worker/worker.h"
 
 #include <curl/curl.h>
@@ -12,12 +12,16 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
-/* No model is fine here: only a worker must have one. */
+/* All that a worker would refuse. No model is fine here: only a worker must have one. */
 static int
-check_models(const struct config *config, struct error *err)
+check_all(const struct config *config, struct error *err)
 {
     struct model_list models;
+    struct settings settings;
 
+    if (settings_read(&settings, config, config->sections, err) != 0)
+        return -1;
+    settings_release(&settings);
     if (model_list_load(&models, config, err) != 0)
         return -1;
     model_list_release(&models);
@@ -38,7 +42,7 @@ run_config(const struct verb *verb, int argc, char **argv)
         return exit_code;
     if (config_load(&config, NULL, NULL, &err) != 0)
         return verb_error(&err);
-    if (check_models(&config, &err) != 0) {
+    if (check_all(&config, &err) != 0) {
         config_release(&config);
         return verb_error(&err);
     }

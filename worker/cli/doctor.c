@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "worker/cli/verb.h"
+#include "worker/settings.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -92,11 +93,34 @@ check_redis(struct doctor *doctor)
                 session->last_error.message);
 }
 
+static void
+check_file(struct doctor *doctor)
+{
+    const struct config *config = &doctor->session.config;
+    struct settings settings;
+    struct error err;
+    char types[256];
+
+    if (config->file == NULL)
+        return;
+    if (settings_read(&settings, config, config->sections, &err) != 0) {
+        doctor_tell(doctor, CHECK_FAIL, "configuration file", "correct what is named", "%s",
+                    err.message);
+        return;
+    }
+    job_type_names(settings.types, types, sizeof(types));
+    doctor_tell(doctor, CHECK_OK, "configuration file", NULL,
+                "%.200s: %d models, %d tenants, job types %s", config->file, settings.notes.count,
+                settings.tenants.count, types);
+    settings_release(&settings);
+}
+
 static int
 examine(struct doctor *doctor)
 {
     if (doctor->json)
         puts("{\"checks\":[");
+    check_file(doctor);
     check_redis(doctor);
     check_descriptors(doctor);
     doctor_check_models(doctor);

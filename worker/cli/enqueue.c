@@ -27,8 +27,9 @@ struct enqueue {
     int64_t timeout_ms;
     struct evbuffer *fields; /* "name":value, of each --field, a comma behind each */
     struct session session;
-    int64_t pending;  /* pushed, not answered */
-    struct id *first; /* of the jobs to wait for, in their order */
+    struct job_types *types; /* held */
+    int64_t pending;         /* pushed, not answered */
+    struct id *first;        /* of the jobs to wait for, in their order */
     struct id **last;
     int exit_code; /* of the lines so far */
 };
@@ -173,7 +174,8 @@ on_pushed(const redisReply *reply, const struct error *error, void *arg)
 static int
 push_job(struct enqueue *e, const char *text, size_t len, struct error *err)
 {
-    const struct job_limits limits = {.max_bytes = (size_t)e->session.config.max_job_bytes};
+    const struct job_limits limits = {.max_bytes = (size_t)e->session.config.max_job_bytes,
+                                      .types = e->types};
     const struct stamp stamp = {.id = e->id, .type = e->type, .now_ms = clock_wall_ms()};
     struct push *push;
     struct job job;
@@ -286,18 +288,33 @@ push_all(struct enqueue *e)
 }
 
 static int
+read_types(struct enqueue *e)
+{
+    const struct config_part section = config_file_section(e->session.config.sections, "types");
+    struct error err;
+
+    e->types = job_types_new(&section, &err);
+    return e->types == NULL ? verb_error(&err) : EXIT_OK;
+}
+
+static int
 enqueue(const struct verb *verb, struct enqueue *e)
 {
     int exit_code = session_open(&e->session, e->queue);
 
     if (exit_code != EXIT_OK)
         return exit_code;
+    if ((e->exit_code = read_types(e)) != EXIT_OK) {
+        session_close(&e->session);
+        return e->exit_code;
+    }
     if (e->queue != NULL && e->session.queue_count != 1) {
         e->exit_code = usage_error(verb, "--queue %s: name one queue", e->queue);
     } else {
         push_all(e);
         wait_for_all(e);
     }
+    job_types_drop(e->types);
     session_close(&e->session);
     return e->exit_code;
 }

@@ -70,6 +70,7 @@ const struct route control_routes[] = {
     {"GET", "/", false, route_index},
     {"POST", "/analyze_section", false, route_analyze},
     {"POST", "/chat", false, route_chat},
+    {"POST", "/enqueue", false, route_enqueue},
     {"GET", "/task_status/", false, route_task_status},
     {"POST", "/cancel_task/", false, route_cancel},
     {"GET", "/model_stats", false, route_model_stats},

@@ -20,6 +20,9 @@ typedef bool control_ready_fn(char *why, size_t why_size, void *arg);
 /* Sets the gauges that are only looked at when somebody asks (/metrics). */
 typedef void control_gauges_fn(struct metrics *metrics, void *arg);
 
+/* The job types that there are now. */
+typedef struct job_types *control_types_fn(void *arg);
+
 struct control_options {
     struct event_base *base;
     const struct config *config;
@@ -33,7 +36,8 @@ struct control_options {
     const char *version;
     control_ready_fn *is_ready;
     control_gauges_fn *set_gauges;
-    void *arg; /* for both */
+    control_types_fn *types; /* NULL: the built-in ones */
+    void *arg;               /* for all of them */
 };
 
 /* Listens on config->http_address. ERROR_UNREACHABLE when the address is in use. Everything is

@@ -49,7 +49,7 @@ void put_text_member(struct evbuffer *out, const char *name, const char *text);
 void put_slice_member(struct evbuffer *out, const char *name, struct json_slice value);
 
 /* routes_enqueue.c */
-route_fn route_analyze, route_chat;
+route_fn route_analyze, route_chat, route_enqueue;
 /* routes_tasks.c */
 route_fn route_task_status, route_cancel;
 /* routes_stats.c */

@@ -1,5 +1,6 @@
 /*
- * routes_enqueue.c - POST /analyze_section and /chat: push a job, and wait for it when asked.
+ * routes_enqueue.c - POST /analyze_section, /chat and /enqueue: push a job, and wait for it when
+ * asked.
  */
 #include "common/clock.h"
 #include "common/memory.h"
@@ -189,8 +190,11 @@ wait_of(struct http_exchange *exchange)
 static int
 read_job(struct enqueue *e, const char *type, struct error *err)
 {
-    const struct config *config = e->request.control->options.config;
-    const struct job_limits limits = {.max_bytes = (size_t)config->max_job_bytes};
+    const struct control_options *options = &e->request.control->options;
+    const struct config *config = options->config;
+    const struct job_limits limits = {
+        .max_bytes = (size_t)config->max_job_bytes,
+        .types = options->types == NULL ? NULL : options->types(options->arg)};
     const struct stamp stamp = {.type = type, .track_started = true, .now_ms = clock_wall_ms()};
     size_t len = 0;
     const char *body = http_body(e->request.exchange, &len);
@@ -199,7 +203,7 @@ read_job(struct enqueue *e, const char *type, struct error *err)
         return -1;
     if (e->job.reply_to != NULL && queue_key_is_ours(config->prefix, e->job.reply_to))
         return error_set(err, ERROR_INPUT, "reply_to must not begin with \"%s:\"", config->prefix);
-    if (strcmp(e->job.type->name, type) != 0)
+    if (type != NULL && strcmp(e->job.type->name, type) != 0)
         return error_set(err, ERROR_INPUT, "type is \"%s\", this route takes \"%s\" only",
                          e->job.type->name, type);
     return 0;
@@ -262,4 +266,11 @@ route_chat(struct control *control, struct http_exchange *exchange, const char *
 {
     (void)rest;
     enqueue(control, exchange, "chat");
+}
+
+void
+route_enqueue(struct control *control, struct http_exchange *exchange, const char *rest)
+{
+    (void)rest;
+    enqueue(control, exchange, NULL);
 }

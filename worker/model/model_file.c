@@ -99,6 +99,13 @@ refuse_name(const struct config_part *part, const char *why, struct error *err)
     return config_part_refuse(&name, err, "%s", why);
 }
 
+/* A '/' is in the bare id of a model only when that is an ARN: "bedrok/x" is a mistake. */
+static bool
+may_be_bare(const char *name)
+{
+    return strchr(name, '/') == NULL || strncmp(name, "arn:", 4) == 0;
+}
+
 /* A name as the environment would have it: provider/ID, or with BEDROCK_* a bare id too. */
 static int
 init_model(struct model *model, const struct config_part *part, bool is_bedrock, struct error *err)
@@ -112,7 +119,7 @@ init_model(struct model *model, const struct config_part *part, bool is_bedrock,
     if (name == NULL)
         refuse_name(part, "a model's name", err);
     else if (model_init(model, name, false, &why) == 0 ||
-             (is_bedrock && model_init(model, name, true, &why) == 0))
+             (is_bedrock && may_be_bare(name) && model_init(model, name, true, &why) == 0))
         result = 0;
     else
         refuse_name(part,

@@ -507,6 +507,21 @@ intake_set_quiet(struct intake *intake, bool is_quiet)
         intake_look_everywhere(intake);
 }
 
+/* It starts level with the others: what it was served under another weight says nothing. */
+void
+intake_set_weight(struct intake *intake, struct queue *queue, int weight)
+{
+    struct source *changed = source_of(intake, queue);
+
+    if (changed->weight == weight)
+        return;
+    log_info("queue has another weight", LOG_STR("queue", queue_name(queue)),
+             LOG_INT("weight", weight));
+    changed->weight = weight;
+    for (int i = 0; i < intake->count; i++)
+        intake->sources[i].served = 0;
+}
+
 void
 intake_set_inbox(struct intake *intake, struct queue *queue)
 {

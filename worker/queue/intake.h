@@ -47,6 +47,8 @@ void intake_look_everywhere(struct intake *intake);
 void intake_set_paused(struct intake *intake, struct queue *queue, bool is_paused);
 void intake_set_inbox(struct intake *intake, struct queue *queue);
 void intake_set_due(struct intake *intake, struct queue *queue, int64_t due_in_ms);
+/* As struct config_queue has it. */
+void intake_set_weight(struct intake *intake, struct queue *queue, int weight);
 /* Quiet: as if every queue were paused, for this worker alone. */
 void intake_set_quiet(struct intake *intake, bool is_quiet);
 
