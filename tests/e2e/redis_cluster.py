@@ -4,19 +4,29 @@ import json
 
 import redis as redis_client
 
-from services import FINAL_STATES
+from services import FINAL_STATES, SERVER_VERSION
 from support import free_port, until
 
 SLOTS = 16384
 
 
 def start_node(servers, arguments=(), **options):
-    """Its bus may take any port here, so that no two free ports must be 10000 apart."""
-    bus = free_port()
-    server = servers.redis(arguments=("--cluster-enabled", "yes", "--cluster-port", str(bus),
-                                      "--cluster-node-timeout", "1500", *arguments), **options)
+    """Its bus may take any port here, so that no two free ports must be 10000 apart (Redis 7)."""
+    port = free_port()
+    bus = free_port() if SERVER_VERSION >= (7,) else port + 10000
+    own_bus = ("--cluster-port", str(bus)) if SERVER_VERSION >= (7,) else ()
+    server = servers.redis(port=port, arguments=("--cluster-enabled", "yes", *own_bus,
+                                                 "--cluster-node-timeout", "1500", *arguments),
+                           **options)
     server.bus = bus
     return server
+
+
+def add_slots(node, first, last):
+    if SERVER_VERSION >= (7,):
+        node.client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+    else:
+        node.client.execute_command("CLUSTER", "ADDSLOTS", *range(first, last + 1))
 
 
 def info(node):
@@ -33,7 +43,7 @@ class Cluster:
         self.moved = {}
         for i, master in enumerate(self.masters):
             master.first, master.last = i * SLOTS // masters, (i + 1) * SLOTS // masters - 1
-            master.client.execute_command("CLUSTER ADDSLOTSRANGE", master.first, master.last)
+            add_slots(master, master.first, master.last)
         for epoch, node in enumerate(self.nodes, 1):
             node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
             node.id = node.client.execute_command("CLUSTER MYID").decode()

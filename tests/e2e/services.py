@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +18,17 @@ THIRD = "amazon.nova-lite-v1:0"
 
 # Of Redis or Valkey; another version can be tried by its path (make test-redis).
 REDIS_SERVER = os.environ.get("HEADGATE_TEST_REDIS", "redis-server")
+
+
+def server_version():
+    """(7, 0): what tests may ask of the server itself."""
+    said = subprocess.run([REDIS_SERVER, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in re.search(r"v=(\d+)\.(\d+)", said).groups())
+
+
+SERVER_VERSION = server_version()
+# DEBUG is refused by default since Redis 7, and needs no leave before.
+DEBUG_ALLOWED = ("--enable-debug-command", "yes") if SERVER_VERSION >= (7,) else ()
 
 FINAL_STATES = {"succeeded", "failed", "expired", "cancelled"}
 

@@ -6,6 +6,7 @@ import pytest
 import redis as redis_client
 
 from headgate import CommandLine, environment
+from services import SERVER_VERSION
 from support import ROOT
 
 USERS = ("worker", "operator", "producer")
@@ -16,6 +17,8 @@ def documented_users():
     text = (ROOT / "docs/security.md").read_text()
     lines = re.findall(r"^user .*$", text, re.M)
     assert lines[0] == "user default off" and len(lines) == 1 + len(USERS)
+    if SERVER_VERSION < (7,):
+        lines = [re.sub(r" \(.*\)", " ~analyze +rpush", line) for line in lines]
     return ["user default on nopass ~* &* +@all", *lines[1:]]
 
 
@@ -24,8 +27,6 @@ def guarded(servers, tmp_path):
     path = tmp_path / "users.acl"
     path.write_text("\n".join(documented_users()) + "\n")
     redis = servers.redis(aof=True, arguments=("--aclfile", str(path)))
-    if redis.client.info("server")["redis_version"] < "7":
-        pytest.skip("groups of rights need Redis 7")
     return redis
 
 
@@ -94,6 +95,7 @@ def test_every_verb_works_with_the_operators_rights(guarded, sim, servers):
     assert refusals(guarded) == []
 
 
+@pytest.mark.skipif(SERVER_VERSION < (7,), reason="groups of rights need Redis 7")
 def test_the_producer_pushes_and_waits_and_can_do_nothing_else(guarded, sim, servers):
     servers.worker(url_as(guarded, "worker"), sim.url)
     done = cli_as(guarded, "producer", sim)("enqueue", "--field", "content=text", "--wait")

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from headgate import CommandLine, environment
-from redis_cluster import SLOTS, Cluster, info, start_node
+from redis_cluster import SLOTS, Cluster, add_slots, info, start_node
 from support import until
 
 # One queue on each of three shards: their slots are 11429, 5320 and 8903.
@@ -26,7 +26,7 @@ def cluster(servers):
 def other_and_owner(servers):
     """Two nodes, of which the second owns every slot."""
     other, owner = start_node(servers), start_node(servers)
-    owner.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, SLOTS - 1)
+    add_slots(owner, 0, SLOTS - 1)
     other.client.execute_command("CLUSTER MEET", "127.0.0.1", owner.port, owner.bus)
     until(lambda: all(info(node)["cluster_state"] == "ok" for node in (other, owner)),
           what="a cluster of two nodes")

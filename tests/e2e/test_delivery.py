@@ -458,7 +458,7 @@ def test_a_password_and_a_database_number(servers, sim, worker):
 
 def test_an_acl_user_without_dangerous_commands(servers, sim, worker):
     redis = servers.redis()
-    rules = "on >pw ~analyze ~headgate:* &headgate:* +@all -@admin -@dangerous"
+    rules = "on >pw ~analyze ~headgate:* resetchannels &headgate:* +@all -@admin -@dangerous"
     redis.client.execute_command("ACL", "SETUSER", "gate", *rules.split())
     process = worker(redis_url=f"redis://gate:pw@127.0.0.1:{redis.port}/0")
     redis.push(job("acl"))

@@ -6,6 +6,7 @@ import threading
 import pytest
 import redis as redis_client
 
+from services import DEBUG_ALLOWED
 from support import stays, until
 
 LEASE = 2
@@ -68,8 +69,8 @@ def too_many_clients(redis):
 
 @contextlib.contextmanager
 def endless_script(redis):
-    """Somebody else's: after busy-reply-threshold everybody hears BUSY."""
-    redis.client.config_set("busy-reply-threshold", "100")
+    """Somebody else's: after lua-time-limit (busy-reply-threshold since Redis 7) everybody hears BUSY."""
+    redis.client.config_set("lua-time-limit", "100")
     other = redis_client.Redis(unix_socket_path=redis.socket)
 
     def run():
@@ -175,7 +176,7 @@ def assert_told_once(log):
 
 
 def test_a_redis_that_loads_its_data_is_waited_for(servers, sim, worker):
-    redis = servers.redis(aof=True, arguments=("--enable-debug-command", "yes"))
+    redis = servers.redis(aof=True, arguments=DEBUG_ALLOWED)
     process = worker(redis_url=redis.url)
     redis.client.execute_command("DEBUG", "POPULATE", "2000", "ballast")
     redis.client.execute_command("BGREWRITEAOF")
