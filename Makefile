@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test test-redis chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test test-redis torture chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -146,6 +146,13 @@ valgrind: deps ## many of the end-to-end tests, every worker under valgrind
 	@HEADGATE_BUILD=$B HEADGATE_PATIENCE=10 HEADGATE_UNDER='$(VALGRIND)' /usr/bin/python3 -m pytest -q -n 2 \
 	    -p no:cacheprovider tests/e2e/test_jobs.py tests/e2e/test_bad_jobs.py tests/e2e/test_fault_model.py \
 	    -k 'not megabytes and not clock'
+
+# Too slow for `make test`: some hundred workers.
+torture: deps ## a worker whose n-th library allocation fails, or system call, n = 1, 2, ...: KIND=memory FROM=1 STEP=1
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan build/headgate build/sim build/asan/torture.so
+	@HEADGATE_BUILD=build/asan /usr/bin/python3 tests/torture/torture.py
+$B/torture.so: tests/torture/shim.c
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O1 $(WARN) -Wno-pedantic -shared -fPIC -o $@ $<
 
 chaos: deps ## jobs and faults for a while, judged from outside: JOBS=10000 SECONDS=120 SEED=...
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim

@@ -2,6 +2,9 @@
 
 #include "common/log.h"
 
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <event2/event.h>
 #include <link.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
@@ -13,8 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define EXIT_SOFTWARE 70 /* sysexits.h: EX_SOFTWARE */
-#define LARGE_BLOCK   (512 * 1024)
+#define LARGE_BLOCK (512 * 1024)
 
 static void *
 checked(void *block)
@@ -49,6 +51,27 @@ xasprintf(const char *format, ...)
         text = NULL;
     va_end(arguments);
     return checked(text);
+}
+
+static void *
+xmalloc(size_t size)
+{
+    return checked(malloc(size));
+}
+
+/* The old block may go, but there is always one. */
+static void *
+xrealloc(void *block, size_t size)
+{
+    return checked(realloc(block, size > 0 ? size : 1));
+}
+
+void
+memory_guard_libraries(void)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = xmalloc, .free_fn = free});
+    event_set_mem_functions(xmalloc, xrealloc, free);
+    curl_global_init_mem(CURL_GLOBAL_DEFAULT, xmalloc, free, xrealloc, xstrdup, xcalloc);
 }
 
 struct evbuffer *

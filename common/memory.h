@@ -11,11 +11,19 @@
 #include <event2/buffer.h>
 #include <stddef.h>
 
+/* How a process ends that can't go on; sysexits.h: EX_SOFTWARE. */
+#define EXIT_SOFTWARE 70
+
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 /* A formatted new string. */
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 struct evbuffer *xevbuffer(void) __attribute__((returns_nonnull));
+/* From here on allocations of libevent, libcurl and cJSON end the process as ours do. What they
+ * hand back without memory nobody could go on with: half of a command, an endpoint without its
+ * port, no JSON where there is some. Before any other call to them. hiredis gives up a connection,
+ * which is fine, and OpenSSL a handshake. */
+void memory_guard_libraries(void);
 /* Wipes, then frees. NULL is fine. */
 void free_secret(char *text);
 /* Gives back what only the start needed: pages of library code that ran once. A third of an idle

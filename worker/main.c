@@ -40,5 +40,6 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     keep_memory_private();
     move_environment();
+    memory_guard_libraries();
     return cli_main(argc, argv);
 }

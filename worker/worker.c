@@ -423,16 +423,21 @@ open_watchdog(struct worker *w)
         event_add(w->watchdog, &every);
 }
 
-static void
+/* -1: a signal can't be watched for, and a worker that is deaf to SIGTERM can't drain. */
+static int
 open_signals(struct worker *w)
 {
+    int result = 0;
+
     for (int i = 0; i < WORKER_SIGNALS; i++) {
         w->signals[i] = evsignal_new(w->base, handled_signals[i], on_signal, w);
-        event_add(w->signals[i], NULL);
+        if (event_add(w->signals[i], NULL) != 0)
+            result = -1;
     }
     w->drain_end = evtimer_new(w->base, worker_on_drain_end, w);
     w->gate_timer = evtimer_new(w->base, worker_on_gate_timer, w);
     open_watchdog(w);
+    return result;
 }
 
 /* It ends anyway: a late SIGTERM must not make that look like a failure. */
@@ -488,6 +493,7 @@ worker_run(struct config *config)
 {
     struct worker *w = xcalloc(1, sizeof(*w));
     struct error error = {0};
+    bool hears_signals;
     int exit_code;
 
     w->config = config;
@@ -500,9 +506,12 @@ worker_run(struct config *config)
         return EXIT_USAGE;
     }
     w->base = event_base_new();
-    open_signals(w);
+    hears_signals = open_signals(w) == 0;
     open_rooms(w);
-    if (open_control(w, &error) < 0) {
+    if (!hears_signals) {
+        log_error("signals can't be watched for: this worker stops");
+        w->exit_code = EXIT_SOFTWARE;
+    } else if (open_control(w, &error) < 0) {
         log_error("HEADGATE_HTTP can't be used: name another address:port, or off",
                   LOG_STR("value", config->http), LOG_STR("error", error.message));
         w->exit_code = EXIT_USAGE;

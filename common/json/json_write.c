@@ -4,13 +4,13 @@
 #include "common/json/json.h"
 #include "common/json/json_text.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define EXIT_SOFTWARE 70 /* as memory.c does: half a result must not be written */
-
+/* Half a result must not be written. */
 static void
 append(struct evbuffer *out, const char *bytes, size_t len)
 {
