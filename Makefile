@@ -92,7 +92,7 @@ debug:
 BUILD_PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev \
             libcjson-dev uthash-dev
 PACKAGES := $(BUILD_PACKAGES) libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
-            python3-pytest-xdist python3-redis python3-yaml faketime iproute2 nftables strace
+            python3-pytest-xdist python3-redis python3-yaml python3-jsonschema jq faketime iproute2 nftables strace
 # gcc 12 does not follow uthash, nor a FILE that may be stdin: its leak checks are left to ASan.
 ANALYZER := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak
 CHECKERS := clang-format-14 cppcheck clang-14
