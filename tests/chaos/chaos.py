@@ -34,7 +34,7 @@ RECOVERY_S, SILENCE_S = 15.0, 2.0
 # A sanity bound for the end: what is still waiting then will never end.
 SETTLE_S = 120
 # What may stay when all is over; docs/redis-keys.md explains each.
-LASTING = ("result:", "reply:", "stats", "dead", "layout", "crashes", "cancelled")
+LASTING = ("result:", "reply:", "stats", "dead", "crashes", "cancelled")
 
 
 class House:

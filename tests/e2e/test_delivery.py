@@ -242,7 +242,7 @@ def test_a_frozen_redis_is_survived(redis, sim, worker):
 
 def test_a_queue_whose_keys_a_newer_version_has_laid_out_is_left_alone(redis, worker):
     process = worker()
-    redis.client.set("headgate:{analyze}:layout", 1000)
+    redis.client.hset("headgate:{analyze}:stats", "layout", 1000)
     until(lambda: "newer" in process.get("/readyz").body.decode(), what="the reason in /readyz")
     assert process.readiness() == 503
     another = worker(wait_ready=False)
@@ -250,9 +250,9 @@ def test_a_queue_whose_keys_a_newer_version_has_laid_out_is_left_alone(redis, wo
     redis.push(job("later"))
     until(lambda: redis.client.zcard("headgate:{analyze}:workers") <= 1, what="no second worker")
     stays(lambda: redis.result("later") is None, LEASE + 0.5)
-    redis.client.delete("headgate:{analyze}:layout")
+    redis.client.hdel("headgate:{analyze}:stats", "layout")
     assert_all_succeeded(redis, ["later"])
-    assert redis.client.get("headgate:{analyze}:layout") == b"1"
+    assert redis.client.hget("headgate:{analyze}:stats", "layout") == b"1"
 
 
 def test_a_script_flush_goes_unnoticed(redis, worker):

@@ -14,7 +14,7 @@ PLACES = {
     PREFIX + "delayed:jobs": lambda pairs: [entry.split("\n", 1)[1] for entry in pairs[1::2]],
 }
 # What may stay when all jobs are final and all workers gone.
-LASTING = ("result:", "reply:", "dead", "stats", "crashes", "cancelled", "layout")
+LASTING = ("result:", "reply:", "dead", "stats", "crashes", "cancelled")
 RESULT, REPLY = PREFIX + "result:", PREFIX + "reply:"
 
 

@@ -64,8 +64,8 @@ static const char *const commands[][6] = {
 
 /* What follows "<prefix>:{<queue>}:". docs/redis-keys.md */
 static const char *const queue_keys[] = {
-    "result:x", "reply:x", "inbox",        "inflight:x", "begun:x", "owners", "workers", "dead",
-    "stats",    "delayed", "delayed:jobs", "cancelled",  "crashes", "paused", "layout",
+    "result:x", "reply:x", "inbox",   "inflight:x",   "begun:x",   "owners",  "workers",
+    "dead",     "stats",   "delayed", "delayed:jobs", "cancelled", "crashes", "paused",
 };
 static const char *const model_keys[] = {"cooldown", "throttled", "throttles", "stats"};
 static const char *const channel_commands[] = {"PUBLISH", "SUBSCRIBE"};

@@ -26,19 +26,12 @@ static void
 name_keys(struct queue *queue)
 {
     static const char *const shared[KEY_COUNT] = {
-        [KEY_DELAYED] = "delayed",
-        [KEY_DELAYED_JOBS] = "delayed:jobs",
-        [KEY_OWNERS] = "owners",
-        [KEY_WORKERS] = "workers",
-        [KEY_INBOX] = "inbox",
-        [KEY_PAUSED] = "paused",
-        [KEY_LAYOUT] = "layout",
-        [KEY_CRASHES] = "crashes",
-        [KEY_CANCELLED] = "cancelled",
-        [KEY_STATS] = "stats",
-        [KEY_DEAD] = "dead",
-        [KEY_DONE_CHANNEL] = "done",
-        [KEY_CONTROL_CHANNEL] = "control",
+        [KEY_DELAYED] = "delayed",   [KEY_DELAYED_JOBS] = "delayed:jobs",
+        [KEY_OWNERS] = "owners",     [KEY_WORKERS] = "workers",
+        [KEY_INBOX] = "inbox",       [KEY_PAUSED] = "paused",
+        [KEY_CRASHES] = "crashes",   [KEY_CANCELLED] = "cancelled",
+        [KEY_STATS] = "stats",       [KEY_DEAD] = "dead",
+        [KEY_DONE_CHANNEL] = "done", [KEY_CONTROL_CHANNEL] = "control",
     };
     static const char *const own[KEY_COUNT] = {
         [KEY_INFLIGHT] = "inflight",

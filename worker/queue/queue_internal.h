@@ -18,7 +18,6 @@ enum queue_key {
     KEY_INFLIGHT,
     KEY_BEGUN,
     KEY_INBOX,
-    KEY_LAYOUT,
     KEY_OWNERS,
     KEY_WORKERS,
     KEY_PAUSED,

@@ -120,7 +120,7 @@ void
 queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
 {
     static const enum queue_key keys[] = {KEY_WORKERS,   KEY_INFLIGHT, KEY_INBOX, KEY_DELAYED,
-                                          KEY_CANCELLED, KEY_PAUSED,   KEY_LAYOUT};
+                                          KEY_CANCELLED, KEY_PAUSED,   KEY_STATS};
     struct queue_request *request = queue_request_new(queue, arg);
     struct redis_args args = {0};
 

@@ -1,24 +1,24 @@
 -- Proof of life, and what a worker should know every few seconds.
 --
--- KEYS workers, inflight, inbox, delayed, cancelled, paused, layout
+-- KEYS workers, inflight, inbox, delayed, cancelled, paused, stats
 -- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms
 -- Returns {1 when the worker was still registered (0: others have its jobs), Redis' time in Unix
 --   ms, 1 when paused, claims on record, inbox length, ms until the next delayed job or -1,
 --   {workers whose lease has ended}, {ids cancelled since}}; or an error, and no lease, when a
 --   newer version of Headgate has laid out the keys.
-local workers, inflight, inbox, delayed, cancelled, paused, layout = unpack(KEYS)
+local workers, inflight, inbox, delayed, cancelled, paused, stats = unpack(KEYS)
 local worker, lease_ms, since, remember_ms =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
 
 -- Counts up when workers of two versions could lose a job to each other.
 local known = 1
-local stands = tonumber(redis.call('GET', layout) or '') or 0
+local stands = tonumber(redis.call('HGET', stats, 'layout') or '') or 0
 if stands > known then
     return redis.error_reply('LAYOUT the keys of this queue are of a newer version (layout ' ..
         stands .. ') than this worker (' .. known .. '): upgrade it')
 end
-if stands < known then redis.call('SET', layout, known) end
+if stands < known then redis.call('HSET', stats, 'layout', known) end
 
 local lease_end = redis.call('ZSCORE', workers, worker)
 local was_registered = lease_end and tonumber(lease_end) > 0 and 1 or 0
