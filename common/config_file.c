@@ -3,6 +3,7 @@
 #include "common/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Of a long path its end tells more. */
 #define SHOWN_PATH_MAX  60
@@ -230,16 +233,32 @@ fail_read(const char *path, struct error *err, const char *why)
     return NULL;
 }
 
+/* A regular file only: a pipe without a writer would block the loop for ever. NULL: errno tells. */
+static FILE *
+open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)))
+        return fdopen(fd, "r"); /* reading a directory fails, and says so */
+    close(fd);
+    errno = ESPIPE;
+    return NULL;
+}
+
 struct config_file *
 config_file_read(const char *path, const char *const *sections, struct error *err)
 {
-    FILE *stream = fopen(path, "re");
+    FILE *stream = open_file(path);
     struct config_file *file;
     char *text;
     size_t len;
 
     if (stream == NULL)
-        return fail_read(path, err, strerror(errno));
+        return fail_read(path, err, errno == ESPIPE ? "no regular file" : strerror(errno));
     text = xcalloc(1, CONFIG_FILE_BYTES_MAX);
     errno = 0;
     len = fread(text, 1, CONFIG_FILE_BYTES_MAX, stream);

@@ -437,6 +437,8 @@ a_file_that_cannot_be_read_is_named(void **state)
                                      "it must be the path of a readable file of less than 1 MiB");
     assert_null(config_file_read("/tmp", sections, &err));
     assert_non_null(strstr(err.message, "HEADGATE_CONFIG=/tmp: Is a directory"));
+    assert_null(config_file_read("/dev/zero", sections, &err));
+    assert_non_null(strstr(err.message, "HEADGATE_CONFIG=/dev/zero: no regular file"));
     (void)state;
 }
 
