@@ -43,9 +43,10 @@ const struct verb verb_worker = {
     .name = "worker",
     .operands = "[--help]",
     .summary = "Takes jobs from the queues and calls the models, until SIGTERM",
-    .help = "All settings come from the environment; `headgate config` shows them.\n"
+    .help = "All settings come from the environment and the file that HEADGATE_CONFIG names;\n"
+            "`headgate config` shows them.\n"
             "Signals: TERM, INT drain, twice: give all back at once; TSTP quiet, CONT go on;\n"
-            "USR1 writes a state dump into the log.\n",
+            "HUP reads the file again; USR1 writes a state dump into the log.\n",
     .run = run_worker,
 };
 

@@ -357,7 +357,7 @@ const struct verb verb_enqueue = {
     .operands = "[--type T] [--queue Q] [--field k=v ...] [--content-file F|-] [--jsonl F|-] "
                 "[--wait]",
     .summary = "Pushes a job, or a file of them, and prints the ids",
-    .help = "  --type T          analyze (the default), chat, ...\n"
+    .help = "  --type T          analyze (the default), chat, or one of HEADGATE_CONFIG\n"
             "  --queue Q         else the first of HEADGATE_QUEUES\n"
             "  --id ID           else a new UUIDv7\n"
             "  --field k=v       a member of the job; the value is a string\n"
