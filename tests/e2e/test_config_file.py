@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from headgate import CommandLine
+from schemas import JOB, RESULT
 from services import PRIMARY, SECOND
 from support import ROOT, until
 
@@ -41,8 +42,11 @@ def reload(worker, times=1):
 
 
 def run(redis, job, **options):
+    JOB.validate(job)
     redis.push(job, **options)
-    return redis.wait_result(job["id"], **options)
+    result = redis.wait_result(job["id"], **options)
+    RESULT.validate(result)
+    return result
 
 
 # ---- models ----

@@ -16,7 +16,8 @@ OPERATIONS = {(method, path): operation for path, item in API["paths"].items()
 # Statuses that take long to provoke.
 ELSEWHERE = {408: "a request that takes over 10 s", 429: "1000 requests that wait"}
 TOKEN = "a-token"
-A_JOB = {"/analyze_section": {"content": "text"}, "/chat": {"query": "Why?"}}
+A_JOB = {"/analyze_section": {"content": "text"}, "/chat": {"query": "Why?"},
+         "/enqueue": {"type": "chat", "query": "Why?"}}
 
 
 def resolved(part):

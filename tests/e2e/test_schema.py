@@ -23,6 +23,7 @@ BEYOND_SCHEMA = {
     "id of 129 two-byte characters": "lengths are in characters, not in bytes",
     "reply_to with NUL": "a NUL is a character like others",
     "run_at on a 30th of February": "a pattern does not know the calendar",
+    "unknown type": "a configuration file may have it",
 }
 
 # Jobs at the edges of what is allowed, and one step beyond them.
