@@ -76,6 +76,22 @@ def test_a_call_ends_with_the_timeout_of_its_model(redis, sim, configured):
     assert [call["outcome"] for call in result["calls"]] == ["timeout", "ok"]
 
 
+def permits_a_second(worker):
+    line = re.search(r'headgate_pace_permits_per_second\{model="%s"\} (\S+)' % re.escape(PRIMARY),
+                     worker.get("/metrics").body.decode())
+    return float(line[1]) if line else None
+
+
+def test_calls_keep_to_the_quota_of_the_file_also_to_a_new_one(redis, configured, file):
+    worker = configured({"models": [{"name": PRIMARY, "rpm": 60}]})
+    run(redis, {"id": "a", "content": "x"})
+    until(lambda: 0.9 < permits_a_second(worker) <= 1, what="a permit a second")
+    file({"models": [{"name": PRIMARY, "rpm": 30}]})
+    reload(worker)
+    assert run(redis, {"id": "b", "content": "x", "prefer": "primary"})["model"] == PRIMARY
+    until(lambda: 0.4 < permits_a_second(worker) <= 0.5, what="half a permit a second")
+
+
 def test_a_model_has_its_own_endpoint_and_key_and_the_key_is_told_nobody(redis, servers, sim, configured):
     key = "bedrock-api-key-0123456789"
     own = servers.sim(bearer_token=key, access_key="nobody")
