@@ -131,7 +131,7 @@ fuzz: deps ## looks for inputs that break a parser: TARGET=json SECONDS=600
 	    -max_total_time=$(SECONDS) -rss_limit_mb=1024 -timeout=10 -max_len=4096 -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/$$t- build/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; done
 
-SERVER_TESTS := acl cli cluster delivery fault_redis fault_steps jobs pacing pacing_script selection sentinel
+SERVER_TESTS := acl cli cluster cluster_reach delivery fault_redis fault_steps jobs pacing pacing_script selection sentinel
 test-redis: deps ## the tests that stand on Redis, on another one: SERVER=/path/to/redis-server
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim debug $(addprefix $B/tests/unit/test_,beat queue)
 	@$(SERVER) --version

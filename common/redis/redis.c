@@ -321,7 +321,10 @@ on_link_up(void *arg)
 static void
 on_link_down(const struct error *why, void *arg)
 {
-    redis_give_up(arg, why);
+    struct error told = *why;
+
+    redis_follow_explain(arg, &told);
+    redis_give_up(arg, &told);
 }
 
 static void

@@ -18,13 +18,18 @@ struct redis_cluster {
     bool is_new_map; /* the first range of a map has been read */
 };
 
+static bool
+is_at(const struct redis_node_address *node, const char *host, int port)
+{
+    return node->port == port && strcmp(node->host, host) == 0;
+}
+
 /* NOBODY when there is no room. */
 static int
 find_or_add(struct redis_cluster *cluster, const struct redis_node_address *address)
 {
     for (int i = 0; i < cluster->count; i++)
-        if (cluster->nodes[i].port == address->port &&
-            strcmp(cluster->nodes[i].host, address->host) == 0)
+        if (is_at(&cluster->nodes[i], address->host, address->port))
             return i;
     if (cluster->count == REDIS_NODES_MAX)
         return NOBODY;
@@ -105,6 +110,15 @@ redis_cluster_read(struct redis_cluster *cluster, const redisReply *reply, const
     cluster->is_new_map = false;
     if (redis_slots_read(reply, asked, on_range, cluster, &no_map) != 0)
         return; /* what is known stays; redirects correct it */
+}
+
+bool
+redis_cluster_is_seed(const struct redis_cluster *cluster, const char *host, int port)
+{
+    for (int i = 0; i < cluster->seed_count; i++)
+        if (is_at(&cluster->nodes[i], host, port))
+            return true;
+    return false;
 }
 
 int

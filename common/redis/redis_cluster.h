@@ -29,6 +29,8 @@ void redis_cluster_moved(struct redis_cluster *cluster, int slot,
 /* The answer of `asked` to CLUSTER SLOTS: replaces all that was known but the seeds. What is no
  * map changes nothing. */
 void redis_cluster_read(struct redis_cluster *cluster, const redisReply *reply, const char *asked);
+/* Does the URL itself name this node? */
+bool redis_cluster_is_seed(const struct redis_cluster *cluster, const char *host, int port);
 int redis_cluster_nodes(const struct redis_cluster *cluster);
 
 #endif

@@ -66,6 +66,19 @@ redis_follow_miss(struct redis *redis)
     return redis->is_holding;
 }
 
+/* A node that was reached before is rather down than announced by an address for others. */
+void
+redis_follow_explain(const struct redis *redis, struct error *why)
+{
+    size_t len = strlen(why->message);
+
+    if (!redis_follows(redis) || why->kind != ERROR_UNREACHABLE || redis->ready_since_ms != 0 ||
+        redis_cluster_is_seed(redis->options.cluster, redis->url.host, redis->url.port))
+        return;
+    snprintf(why->message + len, sizeof(why->message) - len,
+             "; the cluster announces this address (cluster-announce-ip, -port, -hostname)");
+}
+
 void
 redis_follow_ask(struct redis *redis)
 {

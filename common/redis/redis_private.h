@@ -92,6 +92,8 @@ void redis_follow_primary(struct redis *redis);
 void redis_follow_learn(struct redis *redis);
 /* A connect has failed, or a connection was lost. True: calls go on waiting for the next. */
 bool redis_follow_miss(struct redis *redis);
+/* Adds to why a node can't be reached that it is the cluster which says where it is. */
+void redis_follow_explain(const struct redis *redis, struct error *why);
 /* Ready: what waits is sent. */
 void redis_follow_arrive(struct redis *redis);
 /* Takes a call that was told MOVED. False: it was told something else, or too often. */

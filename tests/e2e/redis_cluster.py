@@ -10,15 +10,17 @@ from support import free_port, until
 SLOTS = 16384
 
 
-def start_node(servers, arguments=(), **options):
+def start_node(servers, arguments=(), has_tls=False, **options):
     """Its bus may take any port here, so that no two free ports must be 10000 apart (Redis 7)."""
     port = free_port()
     bus = free_port() if SERVER_VERSION >= (7,) else port + 10000
+    tls_port = free_port() if has_tls else None
+    tls = ("--tls-port", str(tls_port)) if has_tls else ()
     own_bus = ("--cluster-port", str(bus)) if SERVER_VERSION >= (7,) else ()
     server = servers.redis(port=port, arguments=("--cluster-enabled", "yes", *own_bus,
-                                                 "--cluster-node-timeout", "1500", *arguments),
-                           **options)
-    server.bus = bus
+                                                 "--cluster-node-timeout", "1500",
+                                                 *tls, *arguments), **options)
+    server.bus, server.tls_port = bus, tls_port
     return server
 
 
@@ -36,9 +38,12 @@ def info(node):
 class Cluster:
     """Masters that share the slots evenly, and a replica of each if asked."""
 
-    def __init__(self, servers, masters, replicas=False, arguments=()):
-        self.masters = [start_node(servers, arguments) for _ in range(masters)]
-        self.replicas = [start_node(servers, arguments) for _ in range(masters if replicas else 0)]
+    def __init__(self, servers, masters, replicas=False, arguments=(), has_tls=False):
+        def start():
+            return start_node(servers, arguments, has_tls)
+
+        self.masters = [start() for _ in range(masters)]
+        self.replicas = [start() for _ in range(masters if replicas else 0)]
         self.nodes = self.masters + self.replicas
         self.moved = {}
         for i, master in enumerate(self.masters):
@@ -48,7 +53,8 @@ class Cluster:
             node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
             node.id = node.client.execute_command("CLUSTER MYID").decode()
         for node in self.nodes[1:]:
-            self.nodes[0].client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, node.bus)
+            self.nodes[0].client.execute_command("CLUSTER MEET", "127.0.0.1",
+                                                 node.tls_port or node.port, node.bus)
         until(self.is_settled, 30, "a cluster")
         for master, replica in zip(self.masters, self.replicas):
             replica.client.execute_command("CLUSTER REPLICATE", master.id)
@@ -87,8 +93,8 @@ class Cluster:
         """Key by key, as redis-cli does; returns how many there were."""
         moved = 0
         while keys := source.client.execute_command("CLUSTER GETKEYSINSLOT", slot, 10):
-            source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000,
-                                          "KEYS", *keys)
+            source.client.execute_command("MIGRATE", "127.0.0.1",
+                                          target.tls_port or target.port, "", 0, 5000, "KEYS", *keys)
             moved += len(keys)
         for node in (target, source, *self.masters):
             node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", target.id)

@@ -26,6 +26,11 @@ def server_version():
     return tuple(int(part) for part in re.search(r"v=(\d+)\.(\d+)", said).groups())
 
 
+def server_has_tls():
+    said = subprocess.run([REDIS_SERVER, "--tls-port", "none"], capture_output=True, text=True, check=False)
+    return "Bad directive" not in said.stdout + said.stderr
+
+
 SERVER_VERSION = server_version()
 # DEBUG is refused by default since Redis 7, and needs no leave before.
 DEBUG_ALLOWED = ("--enable-debug-command", "yes") if SERVER_VERSION >= (7,) else ()
