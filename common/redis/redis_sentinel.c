@@ -136,6 +136,21 @@ cannot_tell(struct redis_sentinel *sentinel, const char *why)
         ask_next(sentinel);
 }
 
+/* What the way to a sentinel says names it; what the sentinel itself says does not. */
+static void
+refused(struct redis_sentinel *sentinel, const struct error *error)
+{
+    const struct redis_seed *seed = &sentinel->url.seeds[sentinel->seed];
+    char why[96];
+
+    if (error->kind == ERROR_UNREACHABLE || error->kind == ERROR_LOST) {
+        cannot_tell(sentinel, error->message);
+        return;
+    }
+    snprintf(why, sizeof(why), "%.40s:%d: %.40s", seed->host, seed->port, error->message);
+    cannot_tell(sentinel, why);
+}
+
 static void
 on_address(const redisReply *reply, const struct error *error, void *arg)
 {
@@ -150,11 +165,12 @@ on_address(const redisReply *reply, const struct error *error, void *arg)
         set_primary(sentinel, &primary);
         return;
     }
-    if (error != NULL)
-        snprintf(why, sizeof(why), "%.40s:%d: %.40s", seed->host, seed->port, error->message);
-    else
-        snprintf(why, sizeof(why), "%.40s:%d has no master %.24s", seed->host, seed->port,
-                 sentinel->url.master_name);
+    if (error != NULL) {
+        refused(sentinel, error);
+        return;
+    }
+    snprintf(why, sizeof(why), "%.40s:%d has no master %.24s", seed->host, seed->port,
+             sentinel->url.master_name);
     cannot_tell(sentinel, why);
 }
 
@@ -165,7 +181,7 @@ on_asker_state(bool is_ready, const struct error *why, void *arg)
     struct redis_args args = {0};
 
     if (!is_ready) {
-        cannot_tell(sentinel, why->message);
+        refused(sentinel, why);
         return;
     }
     redis_arg(&args, "SENTINEL");

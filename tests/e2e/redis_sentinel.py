@@ -7,16 +7,19 @@ from support import Process, free_port, until
 
 MASTER = "my-master"
 QUORUM = 2
+# Sentinels keep and tell names, not the addresses behind them.
+NAMED = ("sentinel resolve-hostnames yes", "sentinel announce-hostnames yes")
 
 
 class Sentinel(Process):
-    def __init__(self, directory, primary, password="", master_password=""):
+    def __init__(self, directory, primary, password="", master_password="", host="127.0.0.1"):
         super().__init__("sentinel", directory)
         self.port = free_port()
         self.file = self.directory / "sentinel.conf"
         lines = [
             f"port {self.port}", "bind 127.0.0.1", f"dir {self.directory}",
-            f"sentinel monitor {MASTER} 127.0.0.1 {primary.port} {QUORUM}",
+            *(NAMED if host == "localhost" else ()),
+            f"sentinel monitor {MASTER} {host} {primary.port} {QUORUM}",
             f"sentinel down-after-milliseconds {MASTER} 1500",
             f"sentinel failover-timeout {MASTER} 3000",
         ]
@@ -50,16 +53,18 @@ class Sentinel(Process):
 class Watched:
     """A primary with two replicas, and three sentinels that agree on it."""
 
-    def __init__(self, servers, password="", server_password="", arguments=()):
+    def __init__(self, servers, password="", server_password="", arguments=(), host="127.0.0.1"):
         login = ("--requirepass", server_password, "--masterauth", server_password)
         extra = ("--repl-diskless-sync-delay", "0", *(login if server_password else ()), *arguments)
-        self.servers = servers
+        if host != "127.0.0.1":
+            extra += ("--replica-announce-ip", host)
+        self.servers, self.host = servers, host
         self.server_password = server_password
         self.nodes = [self._node(extra)]
         self.primary = self.nodes[0]
         for _ in range(2):
             self.nodes.append(self._node(
-                (*extra, "--replicaof", "127.0.0.1", str(self.primary.port))))
+                (*extra, "--replicaof", host, str(self.primary.port))))
         until(lambda: all(node.client.info("replication").get("master_link_status") == "up"
                           for node in self.nodes[1:]), 20, "replicas")
         self.sentinels = [self._sentinel(password) for _ in range(3)]
@@ -72,7 +77,8 @@ class Watched:
         number = next(self.servers.numbers)
         directory = self.servers.directory / f"sentinel{number}"
         directory.mkdir()
-        sentinel = Sentinel(directory, self.primary, password, self.server_password)
+        sentinel = Sentinel(directory, self.primary, password, self.server_password,
+                            self.host)
         self.servers.started.append(sentinel.kill)
         return sentinel.up()
 

@@ -1,5 +1,8 @@
 """Redis Sentinel, from outside: a real primary, its replicas, and real sentinels."""
 
+import socketserver
+import threading
+
 import pytest
 
 from headgate import CommandLine, environment
@@ -146,3 +149,135 @@ def test_failovers_in_a_row_are_all_followed(watched, servers, sim):
         primary.push(job(f"again-{n}"))
         assert primary.wait_result(f"again-{n}", 20)["state"] == "succeeded"
         until(watched.is_agreed, 30, "sentinels that agree again")
+
+
+# ---- sentinels that can't be relied on ----
+
+
+class Liar:
+    """A sentinel that names whom it is told to name, and tells everybody when asked to."""
+
+    def __init__(self, port):
+        self.named, self.listeners = port, []
+        liar = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def words(self):
+                count = self.rfile.readline()
+                for _ in range(int(count[1:] or 0)):
+                    yield self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2]
+
+            def handle(self):
+                while words := list(self.words()):
+                    self.wfile.write(liar.answer(words, self.wfile))
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def answer(self, words, client):
+        if words[0] == b"SENTINEL":
+            return b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(self.named)), self.named)
+        if words[0] == b"SUBSCRIBE":
+            self.listeners.append(client)
+            return b"*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n" % (len(words[1]), words[1])
+        if words[0] == b"PING" and client in self.listeners:
+            return b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+        return b"+OK\r\n"
+
+    def tell(self):
+        text = f"{MASTER} 127.0.0.1 1 127.0.0.1 {self.named}".encode()
+        for client in self.listeners:
+            client.write(b"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$%d\r\n%s\r\n"
+                         % (len(text), text))
+
+    def down(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def liar(servers):
+    made = Liar(free_port())
+    yield made
+    made.down()
+
+
+def lied_to(watched, liar):
+    return watched.url().replace("//", f"//127.0.0.1:{liar.port},")
+
+
+def test_a_sentinel_that_names_a_replica_or_nobody_is_not_believed_for_long(watched, servers, sim, liar):
+    for n, port in enumerate((watched.nodes[1].port, free_port())):
+        liar.named = port
+        worker = servers.worker(lied_to(watched, liar), sim.url, wait_ready=False)
+        watched.primary.push(job(f"lied-{n}"))
+        assert watched.primary.wait_result(f"lied-{n}", 20)["state"] == "succeeded"
+        worker.wait_ready(20)
+        worker.end()
+
+
+def test_a_sentinel_that_tells_of_a_failover_that_never_was_costs_a_moment(watched, servers, sim, liar):
+    liar.named = watched.primary.port
+    worker = servers.worker(lied_to(watched, liar), sim.url)
+    until(lambda: liar.listeners, what="a listener")
+    for n, node in enumerate(watched.nodes[1:]):
+        liar.named = node.port
+        liar.tell()
+        worker.wait_for_log(f"the primary is 127.0.0.1:{node.port} now")
+        watched.primary.push(job(f"told-{n}"))
+        assert watched.primary.wait_result(f"told-{n}", 20)["state"] == "succeeded"
+    worker.wait_ready(20)
+
+
+@pytest.mark.parametrize("options, words", [("", "NOAUTH"), ("?sentinel_password=other", "WRONGPASS")])
+def test_sentinels_that_do_not_let_us_in_are_told_with_their_words(servers, sim, options, words):
+    watched = Watched(servers, password="for-sentinels")
+    worker = servers.worker(watched.url(options=options), sim.url, wait_ready=False)
+    worker.wait_for_log(words)
+    until(lambda: worker.readiness() == 503, what="a red /readyz")
+    answer = worker.get("/readyz").body.decode()
+    assert words in answer and f"127.0.0.1:{watched.sentinels[0].port}" in answer
+    assert "for-sentinels" not in worker.log() and "password=" not in worker.log()
+
+
+def test_after_all_sentinels_were_restarted_a_failover_is_followed(watched, servers, sim):
+    worker = servers.worker(watched.url(), sim.url)
+    for sentinel in watched.sentinels:
+        sentinel.kill()
+    for sentinel in watched.sentinels:
+        sentinel.up()
+    until(watched.is_agreed, 30, "sentinels that agree again")
+    primary = watched.fail_over()
+    primary.push(job("after"))
+    assert primary.wait_result("after", 20)["state"] == "succeeded"
+    until(worker.is_ready, 15, "readiness")
+
+
+def test_a_failover_without_anybody_who_tells_is_found_by_asking(watched, servers, sim):
+    """All sentinels are gone as the primary dies, and are back later: nobody heard the news."""
+    worker = servers.worker(watched.url(), sim.url)
+    for sentinel in watched.sentinels:
+        sentinel.kill()
+    watched.primary.kill()
+    until(lambda: worker.readiness() == 503, what="a red /readyz")
+    for sentinel in watched.sentinels:
+        sentinel.up()
+    primary = watched.wait_new_primary()
+    primary.push(job("found"))
+    assert primary.wait_result("found", 30)["state"] == "succeeded"
+
+
+def test_sentinels_that_tell_names_are_followed(servers, sim):
+    watched = Watched(servers, host="localhost")
+    url = watched.url().replace("127.0.0.1", "localhost")
+    worker = servers.worker(url, sim.url)
+    watched.primary.push(job("by-name"))
+    assert watched.primary.wait_result("by-name")["state"] == "succeeded"
+    assert "localhost" in str(watched.sentinels[0].client.execute_command(
+        "SENTINEL GET-MASTER-ADDR-BY-NAME", MASTER))
+    primary = watched.fail_over()
+    primary.push(job("by-next-name"))
+    assert primary.wait_result("by-next-name", 20)["state"] == "succeeded"
+    until(worker.is_ready, 15, "readiness")
