@@ -51,8 +51,7 @@ class Load:
         self.chance = random.Random(1)
         self.is_over = threading.Event()
         self.pushed = self.requests = self.outages = 0
-        steps = [(self.push, 1 / RATE), (self.call_http, 0.2), (self.fail_models, 2),
-                 (self.break_redis, OUTAGE_EVERY_S)]
+        steps = [(self.push, 1 / RATE), (self.call_http, 0.2), (self.fail_models, 2)]
         self.threads = [threading.Thread(target=self.repeat, args=step) for step in steps]
         for thread in self.threads:
             thread.start()
@@ -101,13 +100,18 @@ class Load:
         self.sim.script({"do": self.chance.choice(faults)}, model=PRIMARY)
 
     def break_redis(self):
+        """For the main thread: a server ends with the thread that started it."""
         self.outages += 1
-        match self.outages % 3:
-            case 0: self.redis.client.client_kill_filter(_type="normal", skipme=True)
-            case 1: self.redis.client.script_flush()
-            case 2:
-                self.redis.kill()
-                self.redis.up()
+        breaks = [self.hang_up_on_all, self.redis.client.script_flush, self.restart_redis]
+        with contextlib.suppress(redis_client.RedisError):
+            breaks[self.outages % 3]()
+
+    def hang_up_on_all(self):
+        self.redis.client.client_kill_filter(_type="normal", skipme=True)
+
+    def restart_redis(self):
+        self.redis.kill()
+        self.redis.up()
 
 
 def is_empty(redis):
@@ -121,11 +125,15 @@ def is_empty(redis):
 def watch(worker, load):
     """(seconds, resident KiB, descriptors), one a second."""
     began, samples, reported = time.monotonic(), [], 0
+    breaks_at = OUTAGE_EVERY_S
     print(f"{'second':>7} {'KiB':>7} {'fds':>4} {'pushed':>7} {'requests':>8} {'outages':>7}", flush=True)
     while (now := time.monotonic() - began) < SECONDS:
         time.sleep(SAMPLE_EVERY_S)
         assert worker.is_alive(), worker.last_words()
         samples.append((now, *sample(worker.pid)))
+        if now >= breaks_at:
+            breaks_at += OUTAGE_EVERY_S
+            load.break_redis()
         if now >= reported:
             reported += REPORT_EVERY_S
             print(f"{now:7.0f} {samples[-1][1]:7} {samples[-1][2]:4} {load.pushed:7} "
