@@ -154,7 +154,7 @@ torture: deps ## a worker whose n-th library allocation fails, or system call, n
 $B/torture.so: tests/torture/shim.c
 	$(CC) -std=gnu17 -D_GNU_SOURCE -O1 $(WARN) -Wno-pedantic -shared -fPIC -o $@ $<
 
-chaos: deps ## jobs and faults for a while, judged from outside: JOBS=10000 SECONDS=120 SEED=...
+chaos: deps ## jobs and faults for a while, judged from outside: JOBS=10000 SECONDS=120 SEED=... TOPOLOGY=single, sentinel, cluster
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@JOBS=$(JOBS) SECONDS=$(SECONDS) SEED=$(SEED) /usr/bin/python3 tests/chaos/chaos.py
 
