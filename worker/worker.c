@@ -380,6 +380,7 @@ open_control(struct worker *w, struct error *err)
             .route = w->route,
             .desk = w->desk,
             .hints = w->hints,
+            .pacer = w->pacer,
             .metrics = w->metrics,
             .max_connections = w->http_connections,
             .max_bytes_at_once = (size_t)w->budget.http_bytes,

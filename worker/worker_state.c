@@ -89,6 +89,14 @@ set_gauge(struct metrics *metrics, const char *name, const char *help, double va
     set_figure(metrics, METRIC_GAUGE, name, help, value);
 }
 
+/* A job that waits for a permit holds a slot, but is not what fills them. */
+static bool
+is_provider_limited(const struct worker *w)
+{
+    return w->pacer != NULL && pacer_is_full(w->pacer) &&
+           w->slots_busy - pacer_waiting(w->pacer, NULL) < w->slots;
+}
+
 void
 worker_set_gauges(struct metrics *metrics, void *arg)
 {
@@ -119,6 +127,10 @@ worker_set_gauges(struct metrics *metrics, void *arg)
               (double)w->budget.max);
     if (w->pacer != NULL)
         pacer_set_gauges(w->pacer, metrics);
+    set_gauge(metrics, "headgate_provider_limited",
+              "1: slots are free, and jobs wait because no model has room. More workers would not "
+              "help.",
+              is_provider_limited(w) ? 1 : 0);
     set_gauge(metrics, "headgate_log_lines_dropped", "Log lines that stderr did not take.",
               (double)log_dropped());
 }

@@ -15,7 +15,7 @@ DEAD_LINES = ("packets to Redis dropped", "packets to Redis, a fifth lost")
 # Two clocks of one host, the simulator's and ours, and the time a line of its log takes.
 SLACK_S = 0.1
 # What may stay when all is over; docs/redis-keys.md explains each.
-LASTING = re.compile(r"headgate:\{(m:[^}]+\}:\w+|[^}]+\}:(result:.+|reply:.+|stats|dead|layout|crashes|cancelled))"
+LASTING = re.compile(r"headgate:\{(m:[^}]+\}:\w+|[^}]+\}:(result:.+|reply:.+|stats|dead|crashes|cancelled))"
                      r"|\{[^}]+\}replies|\{[^}]+\}chaos-probe")
 OF_A_JOB = re.compile(r"headgate:\{[^}]+\}:(?:result|reply):(.+)")
 # Of these an end that did not succeed is fine too: {kind of job: its state}.

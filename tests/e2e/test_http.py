@@ -19,10 +19,11 @@ from support import http_call, until
 POST = ("POST /analyze_section HTTP/1.1", "Host: HOST", "Content-Type: application/json")
 MODEL_FIELDS = {
     "id", "name", "priority", "status", "total_attempts", "successful_requests", "success_rate",
-    "recent_throttles_60s", "cooldown_remaining",
+    "recent_throttles_60s", "cooldown_remaining", "pace",
 }
 QUEUE_FIELDS = {
-    "name", "paused", "waiting", "in_flight", "delayed", "dead", "oldest_seconds", "workers"
+    "name", "paused", "waiting", "in_flight", "delayed", "dead", "oldest_seconds", "workers",
+    "waits_for", "waits_seconds",
 }
 
 
@@ -210,7 +211,7 @@ def test_queue_stats_have_the_documented_shape(redis, sim, worker):
     assert 99 < analyze.pop("oldest_seconds") < 120
     assert analyze == {
         "name": "analyze", "paused": False, "waiting": 2, "in_flight": 1, "delayed": 1, "dead": 1,
-        "workers": 1,
+        "workers": 1, "waits_for": "slots", "waits_seconds": None,
     }
     assert bulk["oldest_seconds"] is None
 

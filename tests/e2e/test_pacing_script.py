@@ -308,11 +308,12 @@ def test_a_configured_limit_above_the_quota_gives_way_to_what_is_learned(redis):
 def test_a_look_changes_nothing_and_says_what_is_known(redis):
     run = Run(redis, Bucket(10, 20), 2)
     before = run.client.hgetall("pace")
-    rate, tokens, due_ms, turned_away_ms, why, calls, refusals, allowed = run._pace(
+    rate, tokens, due_ms, turned_away_ms, why, calls, refusals, allowed, known = run._pace(
         WARM_S + 480, "look")
     assert run.client.hgetall("pace") == before
     assert 9_000 <= rate <= 11_000 and tokens == -1
     assert 0 <= due_ms <= 1_000 and 0 <= turned_away_ms <= 1_000 and why == b"quota"
+    assert known == 1
     assert 500 <= calls <= 700 and refusals <= 20
     assert 0.9 <= calls / allowed <= 1.1
 

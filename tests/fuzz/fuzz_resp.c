@@ -117,7 +117,7 @@ on_view(const redisReply *reply, const struct error *error, void *arg)
         MUST(job.standing != STANDING_FINAL || job.document != NULL);
         MUST(json_get(job.root, "result").len <= job.document_len);
         view = queue_view_read(reply);
-        queue_put_json("q", &view, out);
+        queue_put_json("q", &view, NULL, -1, out);
         must_be_json(out);
     }
     evbuffer_free(out);

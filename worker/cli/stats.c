@@ -6,6 +6,7 @@
 #include "worker/cli/verb.h"
 #include "worker/model/model_file.h"
 #include "worker/model/model_view.h"
+#include "worker/waiting.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WATCH_MS 1000
+#define WATCH_MS       1000
+#define NAME_WIDTH_MAX 46
 
 struct board {
     struct session session;
@@ -106,39 +108,119 @@ read_board(struct board *board)
 
 /* ---- showing ---- */
 
+/* Why the jobs of a queue wait. */
+static struct waiting
+explain(const struct board *board, int queue)
+{
+    return waiting_explain(&board->queues[queue], board->figures, board->models.count);
+}
+
+/* So that the longest name just fits; an ARN does not. */
+static int
+wider(int width, const char *name)
+{
+    int len = (int)strlen(name);
+
+    return len <= width ? width : len < NAME_WIDTH_MAX ? len : NAME_WIDTH_MAX;
+}
+
+static int
+width_of_queues(const struct session *session)
+{
+    int width = 8;
+
+    for (int i = 0; i < session->queue_count; i++)
+        width = wider(width, session->queues[i]);
+    return width;
+}
+
+static int
+width_of_models(const struct model_list *models)
+{
+    int width = 8;
+
+    for (int i = 0; i < models->count; i++)
+        width = wider(width, models->models[i].name);
+    return width;
+}
+
 static void
 put_queue_rows(const struct board *board, struct evbuffer *out)
 {
-    evbuffer_add_printf(out, "%-24s %9s %9s %9s %9s %9s %8s\n", "QUEUE", "WAITING", "IN FLIGHT",
-                        "DELAYED", "DEAD", "OLDEST s", "WORKERS");
+    int name_width = width_of_queues(&board->session);
+
+    evbuffer_add_printf(out, "%-*s %9s %9s %9s %9s %9s %8s  %s\n", name_width, "QUEUE", "WAITING",
+                        "IN FLIGHT", "DELAYED", "DEAD", "OLDEST s", "WORKERS", "WHY JOBS WAIT");
     for (int i = 0; i < board->session.queue_count; i++) {
         const struct queue_view *q = &board->queues[i];
+        struct waiting waiting = explain(board, i);
         char oldest[32] = "-";
 
         if (q->oldest_seconds >= 0)
             snprintf(oldest, sizeof(oldest), "%.1f", q->oldest_seconds);
         evbuffer_add_printf(
-            out, "%-24s %9" PRId64 " %9" PRId64 " %9" PRId64 " %9" PRId64 " %9s %8" PRId64 "%s\n",
-            board->session.queues[i], q->waiting, q->in_flight, q->delayed, q->dead, oldest,
-            q->workers, q->is_paused ? "  paused" : "");
+            out, "%-*s %9" PRId64 " %9" PRId64 " %9" PRId64 " %9" PRId64 " %9s %8" PRId64 "  %s\n",
+            name_width, board->session.queues[i], q->waiting, q->in_flight, q->delayed, q->dead,
+            oldest, q->workers,
+            waiting.why != NULL ? waiting.words
+            : q->is_paused      ? "paused"
+                                : "-");
     }
+}
+
+/* Below 0: not known. */
+static void
+put_cell(int width, int decimals, double value, struct evbuffer *out)
+{
+    char text[32] = "-";
+
+    if (value >= 0)
+        snprintf(text, sizeof(text), "%.*f", decimals, value);
+    evbuffer_add_printf(out, " %*s", width, text);
+}
+
+/* "581 of 600": what was learned, of what is configured. */
+static void
+put_limit(const struct pace_view *pace, double configured, struct evbuffer *out)
+{
+    char learned[32] = "-", text[64];
+
+    if (pace->is_paced && pace->per_minute >= 0)
+        snprintf(learned, sizeof(learned), "%.0f", pace->per_minute);
+    if (configured > 0)
+        snprintf(text, sizeof(text), "%s of %.0f", learned, configured);
+    evbuffer_add_printf(out, " %11s", configured > 0 ? text : learned);
+}
+
+static void
+put_model_row(const struct model *model, const struct hints_figures *f, int name_width,
+              struct evbuffer *out)
+{
+    struct pace_view pace = model_pace(f);
+
+    evbuffer_add_printf(out, "%-*s %8" PRId64 " %6.1f %8" PRId64, name_width, model->name, f->calls,
+                        percent_of(f->successes, f->calls), f->throttles_60s);
+    put_limit(&pace, model->rpm, out);
+    put_cell(8, 0, pace.is_paced ? pace.permits : -1, out);
+    put_cell(6, 0, pace_utilisation(&pace), out);
+    put_cell(8, 1, pace.is_paced ? pace_refusals_per_1000(&pace) : -1, out);
+    evbuffer_add_printf(out, "  ");
+    pace_put_words(pace.why, pace.next_ms, out);
+    evbuffer_add_printf(out, "\n");
 }
 
 static void
 put_model_rows(const struct board *board, struct evbuffer *out)
 {
+    int name_width = width_of_models(&board->models);
+
     if (board->models.count == 0)
         return;
-    evbuffer_add_printf(out, "\n%-46s %9s %9s %13s %10s\n", "MODEL", "CALLS", "SUCCESS %",
-                        "THROTTLED 60s", "COOLDOWN s");
-    for (int i = 0; i < board->models.count; i++) {
-        const struct hints_figures *f = &board->figures[i];
-
-        evbuffer_add_printf(out, "%-46s %9" PRId64 " %9.1f %13" PRId64 " %10.1f\n",
-                            board->models.models[i].name, f->calls,
-                            percent_of(f->successes, f->calls), f->throttles_60s,
-                            (double)f->cooldown_ms / 1000);
-    }
+    evbuffer_add_printf(out, "\n%-*s %8s %6s %8s %11s %8s %6s %8s  %s\n", name_width, "MODEL",
+                        "CALLS", "OK %", "429/60s", "LIMIT/min", "SENT/min", "USED %", "429/1000",
+                        "NOW");
+    for (int i = 0; i < board->models.count; i++)
+        put_model_row(&board->models.models[i], &board->figures[i], name_width, out);
     evbuffer_add_printf(out, "primary share %.1f %%\n",
                         primary_share(board->figures, board->models.count));
 }
@@ -148,14 +230,17 @@ put_json(const struct board *board, struct evbuffer *out)
 {
     evbuffer_add_printf(out, "{\"queues\":[");
     for (int i = 0; i < board->session.queue_count; i++) {
+        struct waiting waiting = explain(board, i);
+
         evbuffer_add(out, ",", i > 0);
-        queue_put_json(board->session.queues[i], &board->queues[i], out);
+        queue_put_json(board->session.queues[i], &board->queues[i], waiting.why, waiting.left_ms,
+                       out);
     }
     evbuffer_add_printf(out, "],\"primary_share\":%.1f,\"models\":[",
                         primary_share(board->figures, board->models.count));
     for (int i = 0; i < board->models.count; i++) {
         evbuffer_add(out, ",", i > 0);
-        model_put_json(&board->models.models[i], &board->figures[i], i + 1, out);
+        model_put_json(&board->models.models[i], &board->figures[i], i + 1, -1, out);
     }
     evbuffer_add_printf(out, "]}");
 }
@@ -218,7 +303,7 @@ run_stats(const struct verb *verb, int argc, char **argv)
 const struct verb verb_stats = {
     .name = "stats",
     .operands = "[--watch] [--queue Q] [--json]",
-    .summary = "Shows the queues, and the models of this environment",
+    .summary = "Shows the queues and why jobs wait, and the models of this environment",
     .help = "  --watch    again each second\n"
             "  --queue Q  this queue only; else all of HEADGATE_QUEUES\n"
             "  --json     one JSON object (with --watch: a line each second)\n",

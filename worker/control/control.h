@@ -11,6 +11,7 @@
 #include "common/config.h"
 #include "common/metrics.h"
 #include "worker/model/hints.h"
+#include "worker/model/pacer.h"
 #include "worker/queue/desk.h"
 
 struct control;
@@ -30,6 +31,7 @@ struct control_options {
     struct redis_route *route;
     struct desk *desk;
     struct hints *hints;
+    struct pacer *pacer; /* NULL: calls are not paced */
     struct metrics *metrics;
     int max_connections;      /* at once */
     size_t max_bytes_at_once; /* of requests over all of them, and of answers */

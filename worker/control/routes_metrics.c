@@ -6,6 +6,7 @@
  */
 #include "common/memory.h"
 #include "worker/control/request.h"
+#include "worker/model/model_view.h"
 #include "worker/queue/desk_view.h"
 
 #include <string.h>
@@ -55,16 +56,44 @@ static const struct column model_columns[] = {
     {"headgate_model_errors_total", "counter", "Calls of all workers that failed otherwise."},
     {"headgate_model_recent_throttles", "gauge", "Throttles of the last 60 s."},
     {"headgate_model_cooldown_seconds", "gauge", "What is left of the cooldown."},
+    {"headgate_model_learned_rpm", "gauge", "Calls a minute that its quota takes, as learned."},
+    {"headgate_model_learned_tpm", "gauge", "Tokens a minute that its quota takes, as learned."},
+    {"headgate_model_configured_rpm", "gauge", "Calls a minute, as configured."},
+    {"headgate_model_configured_tpm", "gauge", "Tokens a minute, as configured."},
+    {"headgate_model_permits_per_minute", "gauge", "Permits given to all workers."},
+    {"headgate_model_refused_ratio", "gauge", "Refusals by calls, of about the last minute."},
+    {"headgate_model_utilisation_ratio", "gauge",
+     "Permits by what the quota would have taken, of about the last minute."},
+    {"headgate_model_next_permit_seconds", "gauge", "Until the next permit is due."},
 };
 #define MODEL_COLUMNS ((int)(sizeof(model_columns) / sizeof(model_columns[0])))
 
-/* In the order of model_columns. */
 static double
-model_value(const struct hints_figures *model, int column)
+ratio_of(double value, double whole)
 {
+    return value < 0 ? -1 : value / whole;
+}
+
+/* In the order of model_columns; below 0: not known. */
+static double
+model_value(const struct model *model, const struct hints_figures *figures, int column)
+{
+    const struct pace_view *pace = &figures->pace;
     const double values[MODEL_COLUMNS] = {
-        (double)model->calls,  (double)model->successes,     (double)model->throttles,
-        (double)model->errors, (double)model->throttles_60s, (double)model->cooldown_ms / 1000,
+        (double)figures->calls,
+        (double)figures->successes,
+        (double)figures->throttles,
+        (double)figures->errors,
+        (double)figures->throttles_60s,
+        (double)figures->cooldown_ms / 1000,
+        pace->is_paced ? pace->per_minute : -1,
+        pace->is_paced ? pace->tokens_per_minute : -1,
+        model->rpm > 0 ? model->rpm : -1,
+        model->tpm > 0 ? model->tpm : -1,
+        pace->is_paced ? pace->permits : -1,
+        pace->is_paced ? pace_refusals_per_1000(pace) / 1000 : -1,
+        pace->is_paced ? ratio_of(pace_utilisation(pace), 100) : -1,
+        pace->is_paced ? (double)pace->next_ms / 1000 : -1,
     };
 
     return values[column];
@@ -101,16 +130,40 @@ put_queues(const struct scrape *scrape, struct evbuffer *out)
     }
 }
 
+static const struct column limited = {
+    "headgate_model_limited", "gauge",
+    "1: in the last 10 s calls had to wait or to go elsewhere, for the reason."};
+
+/* By its reasons, so that each can be summed and alerted on. */
 static void
-put_models(const struct model_list *models, const struct hints_figures *figures,
-           struct evbuffer *out)
+put_limited(const struct model *model, const struct hints_figures *figures, struct evbuffer *out)
+{
+    struct pace_view pace = model_pace(figures);
+
+    for (int why = PACE_HAS_ROOM + 1; why < PACE_WHYS; why++) {
+        char labels[LABELS_MAX] = "";
+
+        metrics_label(labels, sizeof(labels), "model", model->name);
+        metrics_label(labels, sizeof(labels), "reason", pace_why_name((enum pace_why)why));
+        evbuffer_add_printf(out, "%s{%s} %d\n", limited.name, labels, (int)pace.why == why);
+    }
+}
+
+static void
+put_models(const struct model_list *list, const struct hints_figures *figures, struct evbuffer *out)
 {
     for (int c = 0; c < MODEL_COLUMNS; c++) {
         put_head(&model_columns[c], out);
-        for (int i = 0; i < models->count; i++)
-            put_sample(&model_columns[c], "model", models->models[i].name,
-                       model_value(&figures[i], c), out);
+        for (int i = 0; i < list->count; i++) {
+            double value = model_value(&list->models[i], &figures[i], c);
+
+            if (value >= 0)
+                put_sample(&model_columns[c], "model", list->models[i].name, value, out);
+        }
     }
+    put_head(&limited, out);
+    for (int i = 0; i < list->count; i++)
+        put_limited(&list->models[i], &figures[i], out);
 }
 
 static struct redis_call *

@@ -5,6 +5,7 @@
 #include "worker/control/request.h"
 #include "worker/model/model_view.h"
 #include "worker/queue/desk_view.h"
+#include "worker/waiting.h"
 
 /* ---- GET /model_stats, POST /reset_model_cooldowns ---- */
 
@@ -19,8 +20,9 @@ cooldowns_of(const struct hints_figures *figures, int count)
 }
 
 static struct evbuffer *
-model_stats(const struct model_list *models, const struct hints_figures *figures)
+model_stats(const struct control_options *options, const struct hints_figures *figures)
 {
+    const struct model_list *models = options->models;
     struct evbuffer *body = xevbuffer();
 
     evbuffer_add_printf(body,
@@ -32,7 +34,8 @@ model_stats(const struct model_list *models, const struct hints_figures *figures
                         primary_share(figures, models->count));
     for (int i = 0; i < models->count; i++) {
         evbuffer_add(body, ",", i > 0);
-        model_put_json(&models->models[i], &figures[i], i + 1, body);
+        model_put_json(&models->models[i], &figures[i], i + 1,
+                       pacer_waiting(options->pacer, models->models[i].name), body);
     }
     evbuffer_add_printf(body, "]}}");
     return body;
@@ -45,7 +48,7 @@ on_model_figures(struct request *request)
         request_answer_failure(request);
     else
         request_answer_json(request, 200,
-                            model_stats(request->control->options.models, request->figures));
+                            model_stats(&request->control->options, request->figures));
 }
 
 void
@@ -88,6 +91,7 @@ route_reset(struct control *control, struct http_exchange *exchange, const char 
 struct queue_request {
     struct request request; /* first: request_new makes the whole */
     struct queue_view views[CONFIG_QUEUES_MAX];
+    int view_count; /* that are read */
 };
 
 static struct redis_call *
@@ -99,24 +103,31 @@ ask_queue(struct request *request, const char *queue, redis_reply_fn *fn, void *
 static void
 on_queue(struct request *request, int queue, const redisReply *reply)
 {
-    ((struct queue_request *)request)->views[queue] = queue_view_read(reply);
+    struct queue_request *stats = (struct queue_request *)request;
+
+    stats->views[queue] = queue_view_read(reply);
+    stats->view_count++;
 }
 
 static void
 on_queues(struct request *request)
 {
-    const struct queue_view *views = ((struct queue_request *)request)->views;
+    const struct queue_request *stats = (const struct queue_request *)request;
+    int models = request->control->options.models->count;
     struct evbuffer *body;
 
-    if (request->failure.kind != ERROR_NONE) {
+    /* Without the models' figures only the reason is less exact. */
+    if (stats->view_count < request->queue_count) {
         request_answer_failure(request);
         return;
     }
     body = xevbuffer();
     evbuffer_add_printf(body, "{\"success\":true,\"queues\":[");
     for (int i = 0; i < request->queue_count; i++) {
+        struct waiting waiting = waiting_explain(&stats->views[i], request->figures, models);
+
         evbuffer_add(body, ",", i > 0);
-        queue_put_json(request->queues[i], &views[i], body);
+        queue_put_json(request->queues[i], &stats->views[i], waiting.why, waiting.left_ms, body);
     }
     evbuffer_add_printf(body, "]}");
     request_answer_json(request, 200, body);
@@ -125,9 +136,12 @@ on_queues(struct request *request)
 void
 route_queue_stats(struct control *control, struct http_exchange *exchange, const char *rest)
 {
+    struct request *request =
+        request_new(control, exchange, sizeof(struct queue_request), on_queues);
+
     (void)rest;
-    request_ask(request_new(control, exchange, sizeof(struct queue_request), on_queues), ask_queue,
-                on_queue);
+    request_ask(request, ask_queue, on_queue);
+    request_ask_hints(request, hints_read);
 }
 
 /* ---- GET /healthz, /readyz ---- */

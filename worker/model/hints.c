@@ -335,6 +335,7 @@ hints_new(struct event_base *base, struct redis_route *route, const char *prefix
     redis_script_init(&hints->read, "hint_read",
 #include "worker/model/lua/hint_read.lua.h"
     );
+    pace_script_init(&hints->pace);
     for (int i = 0; i < models->count; i++)
         hint_of_model(hints, i)->is_configured = true;
     return hints;

@@ -13,6 +13,7 @@
 #include "common/redis/redis_route.h"
 #include "worker/job/call.h"
 #include "worker/model/model.h"
+#include "worker/model/pace_view.h"
 #include "worker/model/selection.h"
 
 struct hints;
@@ -42,6 +43,7 @@ struct hints_figures {
     int64_t primary_successes;                   /* successes as a job's primary */
     int64_t throttles_60s;
     int64_t cooldown_ms; /* what is left; 0: none */
+    struct pace_view pace;
 };
 struct hints_query; /* a question that is under way */
 /* `figures[i]` belongs to models->models[i]; borrowed until the callback returns; NULL with an

@@ -100,6 +100,16 @@ on_marks_read(const redisReply *reply, const struct error *error, void *arg)
     query_step(slot->query, error);
 }
 
+/* Without a pace, or with something else where it should be, the rest is still worth showing. */
+static void
+on_pace_read(const redisReply *reply, const struct error *error, void *arg)
+{
+    struct query_slot *slot = arg;
+
+    slot->figures->pace = pace_view_read(reply);
+    query_step(slot->query, error != NULL && error->kind == ERROR_INTERNAL ? NULL : error);
+}
+
 static void
 on_reset_done(const redisReply *reply, const struct error *error, void *arg)
 {
@@ -110,7 +120,7 @@ on_reset_done(const redisReply *reply, const struct error *error, void *arg)
 static void
 ask_figures(struct hint *hint, struct query_slot *slot)
 {
-    struct redis_args marks = {0}, counters = {0};
+    struct redis_args marks = {0}, counters = {0}, pace = {0};
 
     hint_put_keys(hint, &marks);
     redis_eval(hint_commands(hint), &hint->hints->read, &marks, HINTS_TIMEOUT_MS, on_marks_read,
@@ -120,7 +130,13 @@ ask_figures(struct hint *hint, struct query_slot *slot)
     for (int i = 0; i < COUNTERS; i++)
         redis_arg(&counters, hint_counter_names[i]);
     redis_send(hint_commands(hint), &counters, HINTS_TIMEOUT_MS, on_counters_read, slot);
-    slot->query->open += 2;
+    redis_arg_int(&pace, 2);
+    redis_arg(&pace, hint->pace_key);
+    redis_arg(&pace, hint->pace_tokens_key);
+    redis_arg(&pace, "look");
+    redis_eval(hint_commands(hint), &hint->hints->pace, &pace, HINTS_TIMEOUT_MS, on_pace_read,
+               slot);
+    slot->query->open += 3;
 }
 
 struct hints_query *

@@ -43,7 +43,7 @@ struct hints {
     char *prefix;
     struct hint *by_name;
     struct hints_query *queries; /* under way */
-    struct redis_script throttle, read;
+    struct redis_script throttle, read, pace;
     int64_t asked_ms; /* monotonic; when the copy was last asked for */
     struct event *flush;
     bool is_dirty;

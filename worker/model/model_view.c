@@ -23,10 +23,24 @@ primary_share(const struct hints_figures *figures, int count)
     return percent_of(as_primary, successes);
 }
 
+struct pace_view
+model_pace(const struct hints_figures *figures)
+{
+    struct pace_view pace = figures->pace;
+
+    if (!pace.is_paced && figures->cooldown_ms > 0) {
+        pace.why = PACE_COOLDOWN;
+        pace.next_ms = figures->cooldown_ms;
+    }
+    return pace;
+}
+
 void
 model_put_json(const struct model *model, const struct hints_figures *figures, int priority,
-               struct evbuffer *out)
+               int waiting, struct evbuffer *out)
 {
+    struct pace_view pace = model_pace(figures);
+
     evbuffer_add_printf(out, "{\"id\":");
     json_put_string(out, model->name, strlen(model->name));
     evbuffer_add_printf(out, ",\"name\":");
@@ -36,6 +50,9 @@ model_put_json(const struct model *model, const struct hints_figures *figures, i
                         figures->calls);
     evbuffer_add_printf(out, ",\"successful_requests\":%" PRId64 ",\"success_rate\":%.1f",
                         figures->successes, percent_of(figures->successes, figures->calls));
-    evbuffer_add_printf(out, ",\"recent_throttles_60s\":%" PRId64 ",\"cooldown_remaining\":%.1f}",
+    evbuffer_add_printf(out, ",\"recent_throttles_60s\":%" PRId64 ",\"cooldown_remaining\":%.1f",
                         figures->throttles_60s, (double)figures->cooldown_ms / 1000);
+    evbuffer_add_printf(out, ",\"pace\":");
+    pace_put_json(&pace, model->rpm, model->tpm, waiting, out);
+    evbuffer_add(out, "}", 1);
 }

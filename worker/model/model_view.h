@@ -12,8 +12,11 @@
 double percent_of(int64_t part, int64_t whole);
 /* How many of all successes the first model had. */
 double primary_share(const struct hints_figures *figures, int count);
-/* Appends the object that /model_stats has for each model; its priority counts from 1. */
+/* Its pace; where calls are not paced, with the cooldown as what stands in their way. */
+struct pace_view model_pace(const struct hints_figures *figures);
+/* Appends the object that /model_stats has for each model; its priority counts from 1. waiting: as
+ * in pace_put_json. */
 void model_put_json(const struct model *model, const struct hints_figures *figures, int priority,
-                    struct evbuffer *out);
+                    int waiting, struct evbuffer *out);
 
 #endif

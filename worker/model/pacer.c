@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "worker/model/pace_choice.h"
+#include "worker/model/pace_view.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #define LANES_MAX 1000
 /* Jobs that wait in this worker are worth so much of all permits. */
 #define ROOM_S 1
+/* A job that found no room so recently still tells of now. */
+#define FULL_MS 5000
 /* What a job waits for a model while Redis is out of reach. */
 #define LOCAL_PATIENCE_MS 500
 
@@ -193,6 +196,8 @@ wait_place(struct pacer_wait *wait)
         if (options[i].wait_ms < soonest_ms)
             soonest_ms = options[i].wait_ms;
     }
+    if (soonest_ms > 0)
+        wait->pacer->full_ms = now;
     choice = pace_choose(options, wait->count, wait->last_resort_ms - (now - wait->since_ms));
     for (int i = 0; i < wait->count && i != choice; i++)
         if (wait->lanes[i] != NULL)
@@ -267,6 +272,26 @@ pacer_room(const struct pacer *pacer)
     return waiting > permits ? 0 : (int)permits + 1 - waiting;
 }
 
+int
+pacer_waiting(const struct pacer *pacer, const char *model)
+{
+    const struct lane *lane, *next;
+    int waiting = 0;
+
+    if (pacer == NULL)
+        return 0;
+    HASH_ITER(hh, pacer->lanes, lane, next)
+    if (model == NULL || strcmp(lane->name, model) == 0)
+        waiting += lane->waiting;
+    return waiting;
+}
+
+bool
+pacer_is_full(const struct pacer *pacer)
+{
+    return pacer->full_ms > 0 && clock_mono_ms() - pacer->full_ms < FULL_MS;
+}
+
 void
 pacer_set_gauges(const struct pacer *pacer, struct metrics *metrics)
 {
@@ -300,9 +325,7 @@ pacer_new(const struct pacer_options *options)
     pacer->prefix = xstrdup(options->prefix);
     pacer->options.prefix = pacer->prefix;
     pacer->tell = evtimer_new(options->base, on_tell, pacer);
-    redis_script_init(&pacer->script, "pace",
-#include "worker/model/lua/pace.lua.h"
-    );
+    pace_script_init(&pacer->script);
     return pacer;
 }
 

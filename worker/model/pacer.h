@@ -66,6 +66,10 @@ void pacer_tell(struct pacer *pacer, struct pacer_permit permit, const struct ca
 /* How many more jobs may be taken: about as many as get a permit within a second, of any
  * configured model; the others are better off in Redis. INT_MAX while a model is not limited. */
 int pacer_room(const struct pacer *pacer);
+/* How many wait for a permit: of this model, or of any (NULL). Of no pacer nobody does. */
+int pacer_waiting(const struct pacer *pacer, const char *model);
+/* Has a job found no room at any of its models, within the last 5 s? */
+bool pacer_is_full(const struct pacer *pacer);
 /* Rates and jobs that wait, by model. */
 void pacer_set_gauges(const struct pacer *pacer, struct metrics *metrics);
 

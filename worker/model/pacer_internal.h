@@ -60,6 +60,7 @@ struct pacer {
     char *prefix;
     struct redis_script script;
     struct lane *lanes; /* by name */
+    int64_t full_ms; /* monotonic; when a job last found no room at any of its models; 0: never */
     struct pacer_wait *decided;
     struct event *tell; /* those who are decided */
 };

@@ -136,7 +136,8 @@ queue_view_read(const redisReply *reply)
 }
 
 void
-queue_put_json(const char *name, const struct queue_view *view, struct evbuffer *out)
+queue_put_json(const char *name, const struct queue_view *view, const char *waits_for,
+               int64_t waits_ms, struct evbuffer *out)
 {
     evbuffer_add_printf(out, "{\"name\":");
     json_put_string(out, name, strlen(name));
@@ -148,5 +149,13 @@ queue_put_json(const char *name, const struct queue_view *view, struct evbuffer 
         evbuffer_add_printf(out, "null");
     else
         evbuffer_add_printf(out, "%.1f", view->oldest_seconds);
-    evbuffer_add_printf(out, ",\"workers\":%" PRId64 "}", view->workers);
+    evbuffer_add_printf(out, ",\"workers\":%" PRId64 ",\"waits_for\":", view->workers);
+    if (waits_for == NULL)
+        evbuffer_add_printf(out, "null");
+    else
+        json_put_string(out, waits_for, strlen(waits_for));
+    if (waits_for == NULL || waits_ms < 0)
+        evbuffer_add_printf(out, ",\"waits_seconds\":null}");
+    else
+        evbuffer_add_printf(out, ",\"waits_seconds\":%.1f}", (double)waits_ms / 1000);
 }

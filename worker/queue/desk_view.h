@@ -46,8 +46,10 @@ struct queue_view {
 
 /* Reads a reply of desk_stats. */
 struct queue_view queue_view_read(const redisReply *reply);
-/* Appends the object that /queue_stats has for each queue. */
-void queue_put_json(const char *name, const struct queue_view *view, struct evbuffer *out);
+/* Appends the object that /queue_stats has for each queue. `waits_for`: why its jobs wait, NULL:
+ * none does; waits_ms: how long still, < 0: not known. */
+void queue_put_json(const char *name, const struct queue_view *view, const char *waits_for,
+                    int64_t waits_ms, struct evbuffer *out);
 /* enqueued_at of a job of which only the first `len` bytes are there; 0: not found. */
 double enqueued_at_of(const char *payload, size_t len);
 

@@ -10,8 +10,9 @@
 --      'throttled', number, tokens, Retry-After in ms, 'requests', 'tokens' or '': a 429
 --      'failed', number, tokens: a call got a 5xx, or no connection
 --      'look' -> {permits per 1000 s or -1, tokens a minute or -1, ms until the next, ms since
---              somebody was turned away or -1, 'quota', 'tokens' or 'outage', and of about the
---              last minute: permits, refusals, permits that there could have been}
+--              somebody was turned away or -1, 'quota', 'tokens' or 'outage', of about the last
+--              minute, a minute, permits, thousandths of refusals, and permits that there could
+--              have been, 1: anything is known}
 local NAMES = {
     -- of a quota; both hashes
     'quota',      -- units a second; 0: open, no throttle seen yet
@@ -38,8 +39,8 @@ local NAMES = {
     'scout',      -- the one permit after a pause
     'emptied',    -- the pause came from throttles of requests (1) or tokens (2): a window may end
     'resume',     -- when such a pause ended last
-    -- for people: of about the last minute
-    'seen', 'calls', 'refusals', 'allowed',
+    -- for people: of about the last minute, and how many seconds that is so far
+    'seen', 'calls', 'refusals', 'allowed', 'span',
 }
 local GAIN, CAP_GAIN, PROBE_S, PROBE_N, GAP, DOUBLED, STOP_S = 0.97, 1.02, 25, 200, 0.05, 0.7, 0.2
 local FIRST_BURST, FORGET_MS, SCOUT_S, PAUSE_MAX_S, FADE_S = 8, 600000, 0.5, 4, 60
@@ -207,11 +208,13 @@ end
 
 -- What people are shown fades within about a minute.
 local function fade()
-    local keep, permits = exp((max(model.seen, now - 600) - now) / FADE_S), permits_a_second()
-    if model.seen == 0 then keep = 1 end
-    model.calls, model.refusals = model.calls * keep, model.refusals * keep
-    model.allowed = permits < 0 and model.calls
-        or model.allowed * keep + permits * FADE_S * (1 - keep)
+    local permits, past = permits_a_second(), model.seen > 0 and now - model.seen or 0
+    local keep = exp(-past / FADE_S)
+    for _, name in ipairs({'calls', 'refusals', 'allowed', 'span'}) do
+        model[name] = model[name] * keep
+    end
+    model.span = model.span + FADE_S * (1 - keep)
+    model.allowed = permits < 0 and model.calls or model.allowed + permits * FADE_S * (1 - keep)
     model.seen = now
 end
 
@@ -258,14 +261,15 @@ end
 function operations.look()
     local permits, demand = permits_a_second(), model.demand
     fade()
+    local minute = 60 / max(1, model.span)
     if tokens then demand = max(demand, tokens.demand) end
     local why = is_stopped() and model.emptied == 0 and 'outage'
         or scarce() == tokens and 'tokens' or 'quota'
     return {permits < 0 and -1 or math.floor(permits * 1000),
             tokens and tokens.quota > 0 and math.floor(rate(tokens) * 60) or -1,
             math.ceil(wait() * 1000), demand > 0 and math.floor((now - demand) * 1000) or -1, why,
-            math.floor(model.calls + 0.5), math.floor(model.refusals + 0.5),
-            math.floor(model.allowed + 0.5)}
+            math.floor(model.calls * minute + 0.5), math.floor(model.refusals * minute * 1000 + 0.5),
+            math.floor(model.allowed * minute + 0.5), model.number > 0 and 1 or 0}
 end
 
 local arguments = {}
