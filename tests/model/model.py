@@ -7,6 +7,7 @@ promise is shortened as far as it goes, and told step by step. Exits 1 then.
 
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ def main():
     first = os.environ.get("SEED")
     first = int(first) if first else random.SystemRandom().randrange(1_000_000_000)
     began, commands = time.monotonic(), 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not without the server
     with tempfile.TemporaryDirectory() as directory:
         box = Box(directory)
         try:
