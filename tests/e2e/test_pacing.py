@@ -262,3 +262,34 @@ def test_the_metrics_say_what_was_learned_and_who_waits(redis, sim, worker):
     assert f'headgate_pace_permits_per_second{{model="{PRIMARY}"}} 1.94' in text
     assert f'headgate_pace_permits_per_second{{model="{SECOND}"}} -1' in text
     assert f'headgate_pace_jobs_waiting{{model="{PRIMARY}"}} 0' in text
+
+
+def asks(redis):
+    """Calls of the pace script: it alone reads several fields of a hash."""
+    stats = redis.client.info("commandstats").get("cmdstat_hmget", {"calls": 0})
+    return stats["calls"]
+
+
+def test_below_the_quota_a_job_is_at_most_one_question(redis, sim, worker):
+    worker()
+    for n in range(50):
+        push(redis, f"alone-{n}")
+        redis.wait_result(f"alone-{n}")
+    assert asks(redis) == 50
+    for n in range(200):
+        push(redis, f"crowd-{n}")
+    for n in range(200):
+        redis.wait_result(f"crowd-{n}")
+    assert asks(redis) <= 250
+
+
+def test_jobs_that_wait_do_not_ask_each_for_itself(redis, sim, worker):
+    """Each of three lanes asks when its next permit is due, twice a second here."""
+    for model in MODELS:
+        fill(redis, model, 1, quota=2)
+    worker()
+    began = time.monotonic()
+    for n in range(100):
+        push(redis, f"patient-{n}")
+    until(lambda: sim.stats()["calls"] >= 20, 30, "some calls")
+    assert asks(redis) <= 3 * (5 + 4 * (time.monotonic() - began))
