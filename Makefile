@@ -10,7 +10,7 @@ B       := build/$(MODE)
 ifeq ($(origin CC),default)
 CC      := gcc
 endif
-LIBS    := libevent libevent_openssl hiredis libcurl libcrypto libssl libcjson
+LIBS    := libevent libevent_openssl hiredis libcurl libcrypto libssl libcjson zlib
 ARCH    := $(shell uname -m)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla -Wswitch-enum \
@@ -90,7 +90,7 @@ debug:
 
 # What a fresh Debian 12 or Ubuntu 24.04 lacks. Silent when all is there.
 BUILD_PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev \
-            libcjson-dev uthash-dev
+            libcjson-dev zlib1g-dev uthash-dev
 PACKAGES := $(BUILD_PACKAGES) libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
             python3-pytest-xdist python3-redis python3-yaml python3-jsonschema jq faketime iproute2 nftables strace
 # gcc 12 does not follow uthash, nor a FILE that may be stdin: its leak checks are left to ASan.

@@ -103,8 +103,26 @@ const struct config_setting config_settings[] = {
     {"HEADGATE_CONFIG", NULL, config_read_text, MEMBER(file),
      .help = "a JSON file that describes models, job types, queues and tenants; SIGHUP reads it "
              "again"},
-    {"USE_CELERY", "false", config_read_celery, CHOICES("false", "true", "no", "yes", "0", "1"),
-     .help = "Celery's wire format; not available in this version"},
+    {"USE_CELERY", "false", config_read_celery, MEMBER(use_celery),
+     CHOICES("false", "true", "no", "yes", "0", "1"),
+     .help = "whether the queues are Celery's, served beside its own workers or instead of them"},
+    {"HEADGATE_CELERY_QUEUES", "analysis=1,chat=1", config_read_celery_queues,
+     .help = "with USE_CELERY: Celery's queues to work on, as HEADGATE_QUEUES has them"},
+    {"HEADGATE_CELERY_TASKS", NULL, config_read_text, MEMBER(celery_tasks),
+     .help =
+         "with USE_CELERY: more tasks and the job types that do them: app.tasks.review=analyze"},
+    {"HEADGATE_CELERY_RESULT_BACKEND", NULL, config_read_redis, MEMBER(celery_results),
+     .shown = CONFIG_URL,
+     .help = "with USE_CELERY: where results go, another database of the same server; else "
+             "REDIS_URL"},
+    {"HEADGATE_CELERY_KEYPREFIX", NULL, config_read_text, MEMBER(celery_keyprefix),
+     .help = "with USE_CELERY: global_keyprefix of the app's broker_transport_options"},
+    {"HEADGATE_CELERY_RESULT_KEYPREFIX", NULL, config_read_text, MEMBER(celery_result_keyprefix),
+     .help = "with USE_CELERY: global_keyprefix of its result_backend_transport_options"},
+    {"HEADGATE_CELERY_VISIBILITY_TIMEOUT", "3600", config_read_seconds,
+     MEMBER(celery_visibility_ms), SECONDS(1), DAYS(30),
+     .help = "with USE_CELERY: seconds after which what Celery's own workers hold counts as "
+             "abandoned; not below theirs"},
     {"AWS_REGION", .help = "where Bedrock is called"},
     {"AWS_PROFILE", .help = "the profile in the shared AWS files"},
     {"AWS_ACCESS_KEY_ID", .shown = CONFIG_KEY_ID, .help = "who signs the calls"},
@@ -251,6 +269,37 @@ check_pop_of_all(struct config *config, struct error *err)
                   "must be one queue with at-most-once delivery on a cluster", err);
 }
 
+static bool
+is_same_server(const struct redis_url *a, const struct redis_url *b)
+{
+    return a->topology == b->topology && strcmp(a->host, b->host) == 0 && a->port == b->port &&
+           strcmp(a->path, b->path) == 0 && strcmp(a->master_name, b->master_name) == 0;
+}
+
+/* kombu's keys spread over a cluster's slots, and a result is written in one step with the
+ * acknowledgement: one server, two databases at most. */
+static int
+check_celery(struct config *config, struct error *err)
+{
+    bool has_backend = config_given(config, "HEADGATE_CELERY_RESULT_BACKEND") != NULL;
+
+    config->celery_results_db = has_backend ? config->celery_results.db : config->redis.db;
+    if (!config->use_celery)
+        return 0;
+    if (config->redis.topology == REDIS_CLUSTER)
+        return refuse(config, "USE_CELERY", CONFIG_PLAIN,
+                      "Celery has no support for Redis Cluster: REDIS_URL must name one server or "
+                      "Sentinel",
+                      err);
+    if (config->delivery == DELIVERY_AT_MOST_ONCE)
+        return refuse(config, "USE_CELERY", CONFIG_PLAIN, "needs HEADGATE_DELIVERY=at-least-once",
+                      err);
+    if (has_backend && !is_same_server(&config->redis, &config->celery_results))
+        return refuse(config, "HEADGATE_CELERY_RESULT_BACKEND", CONFIG_URL,
+                      "must be the server of REDIS_URL; another database of it is fine", err);
+    return 0;
+}
+
 /* What one setting means for another. */
 static int
 check_together(struct config *config, struct error *err)
@@ -263,7 +312,7 @@ check_together(struct config *config, struct error *err)
         return -1;
     if (check_redis_tls(config, err) != 0 || check_pop_of_all(config, err) != 0)
         return -1;
-    if (check_memory(config, err) != 0)
+    if (check_memory(config, err) != 0 || check_celery(config, err) != 0)
         return -1;
     if (config->retry_cap_ms < config->retry_base_ms)
         return refuse(config, "HEADGATE_RETRY_CAP_MS", CONFIG_PLAIN,
@@ -380,5 +429,8 @@ config_release(struct config *config)
     free_secret(config->http_token);
     free(config->file);
     config_file_free(config->sections);
+    free(config->celery_tasks);
+    free(config->celery_keyprefix);
+    free(config->celery_result_keyprefix);
     explicit_bzero(config, sizeof(*config)); /* the password of Redis is in it */
 }

@@ -51,6 +51,14 @@ struct config {
     int64_t result_ttl_ms;         /* HEADGATE_RESULT_TTL, 86400 s, 1 s-10 years */
     int64_t dead_max;              /* HEADGATE_DEAD_MAX, 10000, 0 keeps none */
     int64_t max_job_bytes;         /* HEADGATE_MAX_JOB_BYTES, 8 MiB, 1 KiB-512 MiB */
+    /* Celery: with use_celery the queues above are HEADGATE_CELERY_QUEUES, analysis and chat */
+    bool use_celery;                 /* USE_CELERY */
+    char *celery_tasks;              /* HEADGATE_CELERY_TASKS; NULL: none but the built-in ones */
+    struct redis_url celery_results; /* HEADGATE_CELERY_RESULT_BACKEND, if given */
+    int celery_results_db;           /* of it, or of REDIS_URL */
+    char *celery_keyprefix;          /* HEADGATE_CELERY_KEYPREFIX; NULL: none */
+    char *celery_result_keyprefix;   /* HEADGATE_CELERY_RESULT_KEYPREFIX; NULL: none */
+    int64_t celery_visibility_ms;    /* HEADGATE_CELERY_VISIBILITY_TIMEOUT, 3600 s */
     /* work */
     int64_t memory_max;     /* HEADGATE_MEMORY_MAX, bytes; 0: none */
     int concurrency;        /* HEADGATE_CONCURRENCY, 1000, 1-100000 */
@@ -82,7 +90,7 @@ struct config {
 };
 
 /* Reads all settings. getenv_fn NULL: getenv(3). Checks what one setting means for another too
- * (a non-loopback HEADGATE_HTTP needs a token; USE_CELERY=true is not built yet). With getenv_fn
+ * (a non-loopback HEADGATE_HTTP needs a token; Celery has no Redis Cluster). With getenv_fn
  * NULL, unknown HEADGATE_* variables are warned of. A failure leaves nothing to release. */
 int config_load(struct config *config, config_getenv_fn *getenv_fn, void *arg,
                 struct error *err) WARN_UNUSED;

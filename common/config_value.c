@@ -187,18 +187,16 @@ config_read_either(const struct config_setting *setting, const char *text, void 
     return 0;
 }
 
-/* The seed's switch. It is read, so that nobody waits for Celery tasks that never run. */
 int
 config_read_celery(const struct config_setting *setting, const char *text, void *member,
                    struct error *err)
 {
+    bool *use_celery = member;
     int chosen = 0;
 
-    (void)member;
     if (config_read_choice(setting, text, &chosen, err) != 0)
         return -1;
-    if (chosen % 2 == 1) /* the choices are pairs: no, yes */
-        return error_set(err, ERROR_CONFIG, "Celery tasks are not available in this version");
+    *use_celery = chosen % 2 == 1; /* the choices are pairs: no, yes */
     return 0;
 }
 
@@ -336,6 +334,19 @@ config_read_queues(const struct config_setting *setting, const char *text, void 
 
     (void)setting;
     return config_parse_queues(text, config->queues, &config->queue_count, err);
+}
+
+int
+config_read_celery_queues(const struct config_setting *setting, const char *text, void *member,
+                          struct error *err)
+{
+    struct config *config = member;
+    struct config_queue unused[CONFIG_QUEUES_MAX];
+    int count;
+
+    if (config->use_celery)
+        return config_read_queues(setting, text, member, err);
+    return config_parse_queues(text, unused, &count, err);
 }
 
 /* "[::1]" as an IPv6 address, anything else as an IPv4 one. */

@@ -38,20 +38,21 @@ extern const struct config_setting config_settings[];
 /* What the environment says, or NULL when it is unset or empty. */
 const char *config_given(const struct config *config, const char *name);
 
-config_read_fn config_read_text;    /* char *, owned */
-config_read_fn config_read_prefix;  /* char *, owned */
-config_read_fn config_read_token;   /* char *, owned */
-config_read_fn config_read_int;     /* int */
-config_read_fn config_read_int64;   /* int64_t */
-config_read_fn config_read_size;    /* int64_t bytes */
-config_read_fn config_read_seconds; /* int64_t milliseconds */
-config_read_fn config_read_choice;  /* an enum */
-config_read_fn config_read_either;  /* bool: the second of two choices */
-config_read_fn config_read_celery;  /* nothing: refuses true */
-config_read_fn config_read_redis;   /* struct redis_url */
-config_read_fn config_read_bounded; /* char[high + 1] */
-config_read_fn config_read_queues;  /* struct config */
-config_read_fn config_read_http;    /* struct config */
+config_read_fn config_read_text;          /* char *, owned */
+config_read_fn config_read_prefix;        /* char *, owned */
+config_read_fn config_read_token;         /* char *, owned */
+config_read_fn config_read_int;           /* int */
+config_read_fn config_read_int64;         /* int64_t */
+config_read_fn config_read_size;          /* int64_t bytes */
+config_read_fn config_read_seconds;       /* int64_t milliseconds */
+config_read_fn config_read_choice;        /* an enum */
+config_read_fn config_read_either;        /* bool: the second of two choices */
+config_read_fn config_read_celery;        /* bool */
+config_read_fn config_read_redis;         /* struct redis_url */
+config_read_fn config_read_bounded;       /* char[high + 1] */
+config_read_fn config_read_queues;        /* struct config */
+config_read_fn config_read_celery_queues; /* struct config, when use_celery is set already */
+config_read_fn config_read_http;          /* struct config */
 
 /* Can it be the name of a queue? */
 bool config_is_queue_name(const char *name);

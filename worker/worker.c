@@ -248,6 +248,11 @@ open_models(struct worker *w, struct error *err)
         return error_set(err, ERROR_CONFIG,
                          "BEDROCK_MODEL_ID is not set: name the primary model, for example "
                          "BEDROCK_MODEL_ID=anthropic.claude-3-5-sonnet-20240620-v1:0");
+    if (w->config->use_celery) {
+        w->celery = celery_new(w->config, err);
+        if (w->celery == NULL)
+            return -1;
+    }
     w->bedrock = bedrock_new(NULL, NULL, err);
     if (w->bedrock == NULL)
         return -1;
@@ -283,6 +288,7 @@ open_queues(struct worker *w)
             .lease_ms = config->lease_ms,
             .result_ttl_ms = config->result_ttl_ms,
             .dead_max = config->dead_max,
+            .flavour = w->celery == NULL ? NULL : celery_flavour(w->celery, i),
         });
         redis_subscribe(w->notices, queue_control_channel(w->queues[i]));
     }
@@ -351,6 +357,7 @@ open_rooms(struct worker *w)
         .metrics = w->metrics,
         .budget = &w->budget,
         .worker = w->id,
+        .wire = w->celery == NULL ? NULL : celery_wire(w->celery),
         .may_call = may_call,
         .on_slot_free = worker_on_slot_free,
         .on_done = worker_on_attempt_done,
@@ -474,6 +481,7 @@ close_rooms(struct worker *w)
         beat_free(w->beats[i]);
         queue_free(w->queues[i]);
     }
+    celery_free(w->celery);
     http_client_free(w->http);
     hints_free(w->hints);
     pacer_free(w->pacer);
@@ -503,6 +511,7 @@ worker_run(struct config *config)
     if (open_models(w, &error) < 0) {
         log_error("configuration", LOG_STR("error", error.message));
         free_settings(w);
+        celery_free(w->celery);
         free(w);
         return EXIT_USAGE;
     }

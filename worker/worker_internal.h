@@ -12,6 +12,7 @@
 #include "common/metrics.h"
 #include "common/redis/redis_route.h"
 #include "worker/attempt.h"
+#include "worker/celery/celery.h"
 #include "worker/control/control.h"
 #include "worker/gate.h"
 #include "worker/model/hints.h"
@@ -55,6 +56,7 @@ struct worker {
     struct metrics *metrics;
     struct http_client *http;
     struct redis_route *route;
+    struct celery *celery; /* NULL: the queues are our own */
     struct redis *notices; /* subscribed to the control channels */
     struct queue *queues[CONFIG_QUEUES_MAX];
     struct beat *beats[CONFIG_QUEUES_MAX];

@@ -235,8 +235,6 @@ a_wrong_value_is_named_with_what_is_allowed(void **state)
         {"REDIS_URL", "redis+sentinel://h",
          "REDIS_URL=redis+sentinel://h: there is no master name: "
          "redis+sentinel://host:26379/mymaster/0"},
-        {"USE_CELERY", "true", "USE_CELERY=true: Celery tasks are not available in this version"},
-        {"USE_CELERY", "1", "USE_CELERY=1: Celery tasks are not available in this version"},
         {"USE_CELERY", "maybe", "USE_CELERY=maybe: must be false, true, no, yes, 0 or 1"},
         {"BEDROCK_MODEL_ID", "a,b", "BEDROCK_MODEL_ID=a,b: must be one model id"},
         {"BEDROCK_MODEL_ID", "  ", "BEDROCK_MODEL_ID=  : must be one model id"},

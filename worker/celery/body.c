@@ -1,0 +1,103 @@
+#include "worker/celery/body.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define FIRST_BYTES 4096
+
+static int
+value_of(char digit)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = digit == '\0' ? NULL : strchr(digits, digit);
+
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+static size_t
+padding(const char *text, size_t len)
+{
+    if (len < 4 || text[len - 1] != '=')
+        return 0;
+    return text[len - 2] == '=' ? 2 : 1;
+}
+
+char *
+celery_base64(const char *text, size_t len, size_t *out_len)
+{
+    size_t pad = padding(text, len);
+    char *out = len % 4 != 0 ? NULL : malloc(len / 4 * 3 + 1);
+    uint32_t group = 0;
+    size_t written = 0;
+
+    for (size_t at = 0; out != NULL && at < len; at++) {
+        int value = at >= len - pad ? 0 : value_of(text[at]);
+
+        if (value < 0) {
+            free(out);
+            return NULL;
+        }
+        group = group << 6 | (uint32_t)value;
+        if (at % 4 != 3)
+            continue;
+        out[written++] = (char)(group >> 16);
+        out[written++] = (char)(group >> 8);
+        out[written++] = (char)group;
+    }
+    if (out != NULL) {
+        *out_len = written - pad;
+        out[*out_len] = '\0';
+    }
+    return out;
+}
+
+static char *
+grow(char *out, size_t *size, size_t most)
+{
+    char *larger;
+
+    *size = *size * 4 < most ? *size * 4 : most;
+    larger = realloc(out, *size + 1);
+    if (larger == NULL)
+        free(out);
+    return larger;
+}
+
+char *
+celery_inflate(const char *bytes, size_t len, size_t most, size_t *out_len, struct error *err)
+{
+    z_stream stream = {.avail_in = (uInt)len};
+    size_t size = most < FIRST_BYTES ? most : FIRST_BYTES;
+    char *out = malloc(size + 1);
+    int state = Z_OK;
+
+    memcpy(&stream.next_in, &bytes, sizeof(bytes)); /* zlib's is not const, and not written to */
+    if (out == NULL || len > UINT32_MAX || inflateInit2(&stream, 15 + 32) != Z_OK) {
+        error_set(err, ERROR_INTERNAL, "the compressed body can't be read");
+        free(out);
+        return NULL;
+    }
+    while (out != NULL && state == Z_OK && stream.total_out < most) {
+        if (stream.total_out == size)
+            out = grow(out, &size, most);
+        if (out == NULL)
+            break;
+        stream.next_out = (Bytef *)out + stream.total_out;
+        stream.avail_out = (uInt)(size - stream.total_out);
+        state = inflate(&stream, Z_NO_FLUSH);
+    }
+    *out_len = stream.total_out;
+    inflateEnd(&stream);
+    if (out != NULL && state == Z_STREAM_END) {
+        out[*out_len] = '\0';
+        return out;
+    }
+    if (state == Z_OK)
+        error_set(err, ERROR_INPUT, "the compressed body is cut off, or larger than %zu bytes",
+                  most);
+    else
+        error_set(err, ERROR_INPUT, "the compressed body is no zlib stream");
+    free(out);
+    return NULL;
+}

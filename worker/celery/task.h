@@ -1,0 +1,39 @@
+/*
+ * task.h - which tasks are known, and the job that a message asks for. Pure.
+ *
+ * A task is a name and the job type that does its work; the arguments are those of the type's
+ * function, by position or by name. Built in are the two tasks of a module celery_tasks_enhanced:
+ *     analyze_section_task(section_name, content, doc_type, session_id, user_id)
+ *     process_chat_task(query, context, session_id, user_id, content)
+ */
+#ifndef WORKER_CELERY_TASK_H
+#define WORKER_CELERY_TASK_H
+
+#include "worker/celery/envelope.h"
+
+#define CELERY_TASKS_MAX 64
+
+struct celery_task {
+    char *name;                  /* owned: "celery_tasks_enhanced.analyze_section_task" */
+    const struct job_type *type; /* static */
+};
+
+struct celery_tasks {
+    struct celery_task tasks[CELERY_TASKS_MAX];
+    int count;
+};
+
+/* The built-in ones, and those of `more`: "name=type,name=type"; NULL: none. ERROR_CONFIG: what is
+ * allowed. */
+int celery_tasks_init(struct celery_tasks *tasks, const char *more, struct error *err) WARN_UNUSED;
+void celery_tasks_release(struct celery_tasks *tasks);
+const struct celery_task *celery_tasks_find(const struct celery_tasks *tasks, const char *name);
+
+/* Makes the job that `message` asks for, and reads it (job_init). ERROR_INPUT: message->problem is
+ * the exception that Python would raise. After any failure the job has the message's id, if there
+ * is one, so that its end can be told. */
+int celery_task_job(const struct celery_tasks *tasks, struct celery_message *message,
+                    const struct job_limits *limits, struct job *job,
+                    struct error *err) WARN_UNUSED;
+
+#endif
