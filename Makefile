@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test test-redis torture chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test test-celery test-redis torture chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -92,7 +92,7 @@ debug:
 BUILD_PACKAGES := gcc libc6-dev pkg-config libevent-dev libhiredis-dev libcurl4-openssl-dev libssl-dev \
             libcjson-dev zlib1g-dev uthash-dev
 PACKAGES := $(BUILD_PACKAGES) libcmocka-dev redis-server curl ca-certificates python3 python3-pytest \
-            python3-pytest-xdist python3-redis python3-yaml python3-jsonschema jq faketime iproute2 nftables strace
+            python3-pytest-xdist python3-venv python3-redis python3-yaml python3-jsonschema jq faketime iproute2 nftables strace
 # gcc 12 does not follow uthash, nor a FILE that may be stdin: its leak checks are left to ASan.
 ANALYZER := -O1 -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak
 CHECKERS := clang-format-14 cppcheck clang-14
@@ -112,7 +112,18 @@ demo: deps ## the whole thing, live: KEEP=1 leaves it running, REAL=1 uses your 
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@/usr/bin/python3 tests/demo/demo.py
 
+# Celery's own client and worker, for the tests that talk to us with them.
+CELERY_5.7.0 := 'celery[redis]==5.7.0'
+CELERY_5.2.7 := 'celery[redis]==5.2.7' 'kombu==5.2.4' 'redis==4.6.0' 'setuptools<81'
+build/celery/%/ready:
+	@/usr/bin/python3 -m venv $(@D) && $(@D)/bin/pip install -q --disable-pip-version-check $(CELERY_$*) && touch $@
+
+test-celery: deps build/celery/5.7.0/ready build/celery/5.2.7/ready ## Celery's clients and workers of two versions against us
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@HEADGATE_BUILD=$B /usr/bin/python3 -m pytest -q -n 3 -p no:cacheprovider $(wildcard tests/e2e/test_celery*.py)
+
 test: deps ## every test, on the release build
+	@$(MAKE) --no-print-directory -s build/celery/5.7.0/ready || echo 'celery could not be installed: its tests are skipped'
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim units
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan fuzzers
 	@tests/run $B

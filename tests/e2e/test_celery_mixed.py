@@ -1,0 +1,157 @@
+"""Headgate beside real workers of Celery on the same queues: each takes over what the other's
+crash leaves, and nothing is lost."""
+
+import json
+
+import pytest
+
+from celery_clients import Celery, each_version, meta, newest
+from support import stays, until
+
+ANALYZE = 'analyze_section_task.delay("S", "text")'
+VISIBILITY = 3
+
+
+@pytest.fixture
+def serve(worker):
+    def start(**settings):
+        return worker(USE_CELERY="true", HEADGATE_CELERY_VISIBILITY_TIMEOUT=VISIBILITY, **settings)
+
+    return start
+
+
+@pytest.fixture
+def celery(redis, tmp_path):
+    """Producers, and real workers that are ended with the test."""
+    made = []
+
+    def make(version="5.7.0", **settings):
+        client = Celery(version, redis.url, tmp_path, VISIBILITY=str(VISIBILITY), ACKS_LATE="1",
+                        **settings)
+        start = client.worker
+        client.worker = lambda *a, **k: made.append(start(*a, **k)) or made[-1]
+        return client
+
+    yield make
+    for process in made:
+        process.kill()
+
+
+def status(redis, task_id):
+    return (meta(redis, task_id) or {}).get("status")
+
+
+def test_a_held_message_is_on_celerys_record(redis, sim, serve, celery_message="i-7"):
+    serve()
+    sim.script({"do": "hang"})
+    raw = json.dumps({
+        "body": json.dumps([["S", "text"], {}, {}]), "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": "celery_tasks_enhanced.analyze_section_task", "id": celery_message},
+        "properties": {"delivery_tag": "tag-7", "priority": 0,
+                       "delivery_info": {"exchange": "", "routing_key": "analysis"}},
+    })
+    redis.client.lpush("analysis", raw)
+    sim.wait_open(1)
+    entry = json.loads(redis.client.hget("unacked", "tag-7"))
+    assert entry == [json.loads(raw), "", "analysis"]
+    first = redis.client.zscore("unacked_index", "tag-7")
+    until(lambda: redis.client.zscore("unacked_index", "tag-7") > first, what="a renewed entry")
+
+
+@newest()
+def test_a_killed_worker_of_ours_loses_nothing(redis, sim, celery, serve):
+    first = serve()
+    sim.script({"do": "hang"})
+    (task_id,) = celery().run(f"show({ANALYZE}.id)")
+    sim.wait_open(1)
+    first.kill()
+    serve()
+    until(lambda: status(redis, task_id) == "SUCCESS", what="the result")
+
+
+@each_version()
+def test_a_real_worker_takes_over_what_a_killed_one_of_ours_held(version, redis, sim, celery, serve):
+    ours = serve()
+    sim.script({"do": "hang"})
+    (task_id, later) = celery(version).run(f"""
+show({ANALYZE}.id); show(analyze_section_task.apply_async(("S", "text"), countdown=5).id)
+""")
+    sim.wait_open(1)
+    until(lambda: redis.client.hlen("unacked") == 2, what="both messages on record")
+    ours.kill()
+    celery(version).worker()
+    until(lambda: status(redis, task_id) == "SUCCESS", 40, "the result")
+    until(lambda: status(redis, later) == "SUCCESS", 40, "the later result")
+    assert meta(redis, task_id)["result"]["by"] == "python"
+
+
+@newest()
+def test_ours_takes_over_what_a_killed_real_worker_held(redis, celery, serve):
+    client = celery(TASK_SECONDS="60")
+    real = client.worker()
+    (task_id,) = client.run(f"show({ANALYZE}.id)")
+    until(lambda: redis.client.hlen("unacked") == 1 and "received" in real.log(), 20, "reception")
+    real.kill()
+    serve()
+    until(lambda: status(redis, task_id) == "SUCCESS", 30, "the result")
+    assert "by" not in meta(redis, task_id)["result"]
+    assert not redis.client.exists("unacked", "unacked_index")
+
+
+@newest()
+def test_what_lasts_longer_than_the_visibility_timeout_runs_once(redis, sim, celery, serve):
+    serve()
+    sim.script({"do": "delay", "ms": (VISIBILITY + 3) * 1000})
+    client = celery()
+    (task_id,) = client.run(f"show({ANALYZE}.id)")
+    sim.wait_open(1)
+    client.worker()
+    until(lambda: status(redis, task_id) == "SUCCESS", 30, "the result")
+    assert "by" not in meta(redis, task_id)["result"]
+    assert sim.stats()["calls"] == 1
+
+
+@newest()
+def test_a_drain_gives_messages_back_to_be_served_next(redis, sim, celery, serve):
+    ours = serve(HEADGATE_DRAIN_SECONDS=0)
+    sim.script({"do": "hang"})
+    task_id, later = celery().run(f"""
+show({ANALYZE}.id); show(analyze_section_task.apply_async(("S", "text"), countdown=100).id)
+""")
+    sim.wait_open(1)
+    until(lambda: redis.client.hlen("unacked") == 2, what="both messages on record")
+    ours.term()
+    assert ours.wait() == 0
+    waiting = [json.loads(raw) for raw in redis.client.lrange("analysis", 0, -1)]
+    assert {message["headers"]["id"] for message in waiting} == {task_id, later}
+    assert all(message["headers"]["redelivered"] for message in waiting)
+    assert all(message["properties"]["delivery_info"]["redelivered"] for message in waiting)
+    assert not redis.client.exists("unacked", "unacked_index")
+
+
+@newest()
+def test_nothing_is_lost_among_both_kinds_with_kills_on_both_sides(redis, sim, celery, serve):
+    sim.config(default={"latency_ms": 60})
+    client = celery(TASK_SECONDS="0.05")
+    ours = [serve(HEADGATE_CONCURRENCY=5), serve(HEADGATE_CONCURRENCY=5)]
+    real = [client.worker(), client.worker()]
+    (ids,) = client.run("show([analyze_section_task.delay('S', 'text').id for _ in range(150)])")
+    until(lambda: sum(status(redis, i) == "SUCCESS" for i in ids) > 10, 30, "a beginning")
+    ours[0].kill()
+    real[0].kill()
+    until(lambda: sum(status(redis, i) == "SUCCESS" for i in ids) == len(ids), 60, "all results")
+    until(lambda: not redis.client.exists("unacked", "unacked_index", "analysis"), 30, "the acks")
+
+
+@newest()
+def test_a_worker_of_celery_takes_over_after_a_roll_back(redis, sim, celery, serve):
+    ours = serve()
+    (task_id,) = celery().run("show(analyze_section_task.apply_async(('S', 't'), countdown=2).id)")
+    until(lambda: redis.client.hlen("unacked") == 1, what="the message on record")
+    ours.term()
+    assert ours.wait() == 0
+    celery().worker()
+    until(lambda: status(redis, task_id) == "SUCCESS", 30, "the result")
+    assert meta(redis, task_id)["result"]["by"] == "python"
+    stays(lambda: redis.client.llen("analysis") == 0, 0.2)
