@@ -85,17 +85,15 @@ attempt_put_result(struct attempt *a, struct evbuffer *out)
 
 /* NULL: nothing follows. */
 static struct evbuffer *
-follow_of(const struct attempt *a, struct evbuffer *document)
+follow_of(const struct attempt *a)
 {
     const struct wire *wire = a->context->wire;
-    struct evbuffer *follow = NULL;
-    struct result result;
+    struct evbuffer *follow;
 
     if (wire == NULL)
         return NULL;
-    result = result_of(a);
     follow = xevbuffer();
-    wire->put_follow(wire->self, a->message, &result, document, follow);
+    wire->put_follow(wire->self, a->message, follow);
     return follow;
 }
 
@@ -223,7 +221,7 @@ attempt_settle(struct attempt *a)
     struct evbuffer *document = xevbuffer(), *letter = NULL, *follow;
 
     attempt_put_result(a, document);
-    follow = follow_of(a, document);
+    follow = follow_of(a);
     if (a->ending.state == STATE_FAILED) {
         letter = xevbuffer();
         put_letter(a, letter);

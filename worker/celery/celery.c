@@ -1,6 +1,8 @@
 #include "worker/celery/celery.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
+#include "worker/celery/canvas.h"
 #include "worker/celery/meta.h"
 #include "worker/celery/queue_names.h"
 #include "worker/celery/task.h"
@@ -18,6 +20,8 @@ struct celery {
 
 struct wire_message {
     struct celery_message message;
+    char *queue;          /* owned: it came from there; NULL: not read */
+    struct canvas canvas; /* what follows from the end that was printed last */
 };
 
 /* ---- the wire ---- */
@@ -41,9 +45,9 @@ wire_read(void *self, const char *queue, char *payload, size_t len, const struct
     struct celery_message *message;
     int result;
 
-    (void)queue;
     *job = (struct job){0};
     *out = xcalloc(1, sizeof(**out));
+    (*out)->queue = xstrdup(queue);
     message = &(*out)->message;
     result = celery_message_init(message, payload, len, limits->max_bytes, err);
     if (result == 0)
@@ -55,24 +59,65 @@ wire_read(void *self, const char *queue, char *payload, size_t len, const struct
     return result;
 }
 
-static void
-wire_put_result(void *self, const struct wire_message *kept, const struct result *result,
-                struct evbuffer *document)
+/* The text of a buffer, ended with NUL; valid until the buffer changes. */
+static const char *
+text_of(struct evbuffer *buffer)
 {
-    (void)self;
-    if (!kept->message.ignore_result && kept->message.id[0] != '\0')
-        celery_meta_print(&kept->message, result, "", document);
+    evbuffer_add(buffer, "", 1);
+    return (const char *)evbuffer_pullup(buffer, -1);
+}
+
+/* Before the document is printed, as that names the tasks that were sent with it. */
+static void
+plan_canvas(const struct celery *celery, struct wire_message *kept, const struct result *result)
+{
+    const char *prefix = celery->config->celery_keyprefix;
+    const struct canvas_context context = {
+        .keyprefix = prefix == NULL ? "" : prefix,
+        .queue = kept->queue == NULL ? result->queue : kept->queue,
+        .worker = result->worker,
+        .now_ms = clock_wall_ms(),
+    };
+    struct evbuffer *value = xevbuffer(), *traceback = xevbuffer();
+
+    celery_meta_put_value_of(&kept->message, result, value);
+    canvas_release(&kept->canvas);
+    if (result->state == STATE_SUCCEEDED) {
+        size_t len = evbuffer_get_length(value);
+
+        canvas_succeed(&kept->canvas, &context, &kept->message, text_of(value), len);
+        evbuffer_remove_buffer(value, result->output, len);
+    } else {
+        celery_meta_put_traceback(&kept->message, result, traceback);
+        canvas_fail(&kept->canvas, &context, &kept->message, result->state != STATE_FAILED,
+                    text_of(value), text_of(traceback));
+    }
+    evbuffer_free(value);
+    evbuffer_free(traceback);
 }
 
 static void
-wire_put_follow(void *self, const struct wire_message *kept, const struct result *result,
-                struct evbuffer *document, struct evbuffer *follow)
+wire_put_result(void *self, struct wire_message *kept, const struct result *result,
+                struct evbuffer *document)
+{
+    const char *children = "";
+
+    if (kept->message.id[0] == '\0')
+        return;
+    if (result->state != STATE_RUNNING && celery_message_continues(&kept->message)) {
+        plan_canvas(self, kept, result);
+        children = (const char *)evbuffer_pullup(kept->canvas.children, -1);
+    }
+    if (!kept->message.ignore_result)
+        celery_meta_print(&kept->message, result, children, document);
+}
+
+static void
+wire_put_follow(void *self, struct wire_message *kept, struct evbuffer *follow)
 {
     (void)self;
-    (void)kept;
-    (void)result;
-    (void)document;
-    (void)follow;
+    if (kept->canvas.deeds != NULL)
+        evbuffer_add_buffer(follow, kept->canvas.deeds);
 }
 
 static const char *
@@ -94,6 +139,8 @@ wire_release(struct wire_message *kept)
     if (kept == NULL)
         return;
     celery_message_release(&kept->message);
+    canvas_release(&kept->canvas);
+    free(kept->queue);
     free(kept);
 }
 

@@ -345,6 +345,13 @@ celery_message_init(struct celery_message *message, char *payload, size_t len, s
     return result;
 }
 
+bool
+celery_message_continues(const struct celery_message *message)
+{
+    return message->callbacks.type != JSON_ABSENT || message->errbacks.type != JSON_ABSENT ||
+           message->chain.type != JSON_ABSENT || message->chord.type != JSON_ABSENT;
+}
+
 void
 celery_message_forget(struct celery_message *message)
 {

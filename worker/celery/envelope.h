@@ -41,6 +41,8 @@ struct celery_message {
  * could be read. The body has at most `most_bytes`. celery_message_release is due either way. */
 int celery_message_init(struct celery_message *message, char *payload, size_t len,
                         size_t most_bytes, struct error *err) WARN_UNUSED;
+/* Is there anything that follows from its end: a chain, callbacks, a chord? */
+bool celery_message_continues(const struct celery_message *message);
 /* Frees payload and body: what an end needs stays. */
 void celery_message_forget(struct celery_message *message);
 void celery_message_release(struct celery_message *message);

@@ -107,9 +107,9 @@ has_traceback(const struct result *result)
 }
 
 /* What people look at in Flower: which calls there were. */
-static void
-put_traceback(const struct celery_message *message, const struct result *result,
-              struct evbuffer *out)
+void
+celery_meta_put_traceback(const struct celery_message *message, const struct result *result,
+                          struct evbuffer *out)
 {
     struct evbuffer *text;
     size_t len;
@@ -211,8 +211,9 @@ put_progress(const struct result *result, struct evbuffer *out)
     put(out, ",\"progress\":10}");
 }
 
-static void
-put_value(const struct celery_message *message, const struct result *result, struct evbuffer *out)
+void
+celery_meta_put_value_of(const struct celery_message *message, const struct result *result,
+                         struct evbuffer *out)
 {
     if (result->error_kind != NULL)
         put_exception(message, result, out);
@@ -267,9 +268,9 @@ celery_meta_print(const struct celery_message *message, const struct result *res
                   const char *children, struct evbuffer *out)
 {
     evbuffer_add_printf(out, "{\"status\":\"%s\",\"result\":", status_of(result));
-    put_value(message, result, out);
+    celery_meta_put_value_of(message, result, out);
     put(out, ",\"traceback\":");
-    put_traceback(message, result, out);
+    celery_meta_put_traceback(message, result, out);
     evbuffer_add_printf(out,
                         ",\"children\":%s,\"date_done\":", children[0] == '\0' ? "[]" : children);
     put_date(result->finished_at_ms, out);

@@ -100,6 +100,7 @@ add_keys(struct celery_queue *queue, const struct config *config, const char *na
     add_key(queue, xasprintf("%s:celery:swept", config->prefix));
     add_key(queue, xasprintf("%s_kombu.binding.%s", prefix, name));
     add_key(queue, xasprintf("%s_kombu.binding_permanent.%s", prefix, name));
+    add_key(queue, xasprintf("%s:{%s}:chords", config->prefix, name));
 }
 
 /* An '_' is added to a prefix of results unless it ends in one of these. */

@@ -308,7 +308,11 @@ enqueue(const struct verb *verb, struct enqueue *e)
         session_close(&e->session);
         return e->exit_code;
     }
-    if (e->queue != NULL && e->session.queue_count != 1) {
+    if (e->session.config.use_celery) {
+        /* One of our jobs there would end a worker of Celery. */
+        e->exit_code =
+            usage_error(verb, "the queues are Celery's (USE_CELERY): send tasks with its client");
+    } else if (e->queue != NULL && e->session.queue_count != 1) {
         e->exit_code = usage_error(verb, "--queue %s: name one queue", e->queue);
     } else {
         push_all(e);

@@ -230,6 +230,11 @@ enqueue(struct control *control, struct http_exchange *exchange, const char *typ
     struct enqueue *e;
     struct error err;
 
+    if (control->options.config->use_celery) {
+        answer_error(exchange, 409, "celery",
+                     "the queues are Celery's (USE_CELERY): send tasks with Celery's client");
+        return;
+    }
     if (wait_ms < 0) {
         answer_error(exchange, 400, "bad_request", "wait must be seconds, above 0 and up to 60");
         return;

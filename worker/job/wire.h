@@ -24,12 +24,11 @@ struct wire {
     struct wire_message *(*keep)(void *self, char *payload, size_t len);
     /* Appends the document of result->state, nothing when there shall be none. STATE_RUNNING with
      * an error_kind: it will be tried again. result->output is drained. */
-    void (*put_result)(void *self, const struct wire_message *message, const struct result *result,
+    void (*put_result)(void *self, struct wire_message *message, const struct result *result,
                        struct evbuffer *document);
-    /* Appends what is to happen together with an end whose document is `document`: for the queue's
-     * flavour (struct settlement). */
-    void (*put_follow)(void *self, const struct wire_message *message, const struct result *result,
-                       struct evbuffer *document, struct evbuffer *follow);
+    /* Appends what is to happen together with the end that put_result has printed last: for the
+     * queue's flavour (struct settlement). */
+    void (*put_follow)(void *self, struct wire_message *message, struct evbuffer *follow);
     /* The payload as it came, borrowed; NULL once it was forgotten. */
     const char *(*payload)(const struct wire_message *message, size_t *len);
     void (*forget_payload)(struct wire_message *message);

@@ -65,8 +65,22 @@ local function sweep()
     end
 end
 
+-- Parts that came before the size of their chord was known. A size that does not come for an hour is
+-- waited for no more.
+local function look_at_chords()
+    local chords = extra_key(12)
+    local found = redis.call('HSCAN', chords, '0', 'COUNT', 20)[2]
+    for i = 1, #found, 2 do
+        local chord, results, ttl_ms, since = unpack(cjson.decode(found[i + 1]))
+        if end_part(chord, results, ttl_ms) or now - since > 3600000 then
+            redis.call('HDEL', chords, found[i])
+        end
+    end
+end
+
 renew_kept()
 sweep()
+look_at_chords()
 
 local expired = redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 100)
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', gone, '-inf', now, 'LIMIT', 0, 100)) do

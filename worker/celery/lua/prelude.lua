@@ -7,12 +7,13 @@
 -- text itself, of one that would break a worker of Celery that restores it, and so is not shown to it.
 --
 -- Every list of keys ends with: the four lists, unacked, unacked_index, unacked_mutex, kept (tag to
--- when its entry was renewed), swept, binding, binding_permanent. Every list of arguments ends with:
+-- when its entry was renewed), swept, binding, binding_permanent, chords (group to a part that
+-- waits for its chord's size). Every list of arguments ends with:
 -- the queue's name as JSON, the databases of broker and results, the visibility timeout in
 -- ms, the prefix of the broker's keys.
 --
 -- What may be refused (out of memory) is always written first, what frees memory last.
-local EXTRA_KEYS, EXTRA_ARGS = 11, 5
+local EXTRA_KEYS, EXTRA_ARGS = 12, 5
 local function extra_key(i) return KEYS[#KEYS - EXTRA_KEYS + i] end
 local function extra_arg(i) return ARGV[#ARGV - EXTRA_ARGS + i] end
 
@@ -143,11 +144,105 @@ local function give_back(keys, worker, token, now)
     return payload, is_begun, reference
 end
 
--- What follows from an end: messages to be sent, and ends of others.
-local function follow(text)
+-- ---- chords: the keys and their meaning are those of celery/backends/redis.py ----
+
+local function chord_key(results, group)
+    return results:gsub('celery%-task%-meta%-$', 'celery-taskset-meta-') .. group
+end
+
+-- Counts a part. The parts of all when it was the last, nil when others are to come, false when the
+-- body was sent already; the fourth that may be said is 'size': it is not known yet.
+local function count_part(chord, results, ttl_ms)
+    return in_results(function()
+        local key = chord_key(results, chord.group)
+        local parts, size, change = key .. '.j', key .. '.s', key .. '.t'
+        local seen, claim = key .. '.d', key .. '.c'
+        if redis.call('GET', claim) == 'done' then return false end
+        local index = type(chord.index) == 'number' and string.format('%.0f', chord.index) or ''
+        if redis.call('SADD', seen, chord.task .. ':' .. index) == 1 then
+            redis.call('ZADD', parts, index == '' and '+inf' or index, chord.member)
+        end
+        for _, name in ipairs({parts, size, change, seen}) do
+            redis.call('PEXPIRE', name, ttl_ms)
+        end
+        local expected = redis.call('GET', size)
+        if not expected then return 'size' end
+        local count = redis.call('ZCARD', parts)
+        if count ~= tonumber(expected) + tonumber(redis.call('GET', change) or 0) then return nil end
+        if redis.call('EXISTS', claim) == 1 then return false end -- a worker of Celery sends it
+        local all = redis.call('ZRANGE', parts, 0, -1)
+        redis.call('SET', claim, 'done', 'EX', 300)
+        redis.call('DEL', parts, change, size, seen)
+        return all
+    end)
+end
+
+-- ValueError('text')
+local function as_python(exception)
+    local _, parts = pcall(cjson.decode, exception)
+    if type(parts) ~= 'table' then return 'Exception()' end
+    local text = type(parts.exc_message) == 'table' and parts.exc_message[1] or parts.exc_message
+    return tostring(parts.exc_type) .. "('" .. tostring(text) .. "')"
+end
+
+local function fail_body(chord, results, ttl_ms, task, exception)
+    local why = 'Dependency ' .. task .. ' raised ' .. as_python(exception)
+    local ids = chord.behind
+    table.insert(ids, 1, chord.id)
+    for _, id in ipairs(ids) do
+        publish(results .. id, '{"status":"FAILURE","result":{"exc_type":"ChordError",' ..
+            '"exc_message":[' .. cjson.encode(why) .. '],"exc_module":"celery.exceptions"},' ..
+            '"traceback":null,"children":[],"date_done":"' .. chord.date .. '","task_id":' ..
+            cjson.encode(id) .. '}', ttl_ms)
+    end
+    for _, pair in ipairs(chord.errbacks) do redis.call('LPUSH', pair[1], pair[2]) end
+end
+
+-- A part has ended. True when nothing more is to be done for it.
+local function end_part(chord, results, ttl_ms)
+    local all = count_part(chord, results, ttl_ms)
+    if type(all) ~= 'table' then return all ~= 'size' end
+    local values = {}
+    for _, part in ipairs(all) do
+        local task, status, value =
+            part:match('^%[%s*1%s*,%s*"([^"]*)"%s*,%s*"(%u+)"%s*,%s*(.*)%]%s*$')
+        if status ~= 'SUCCESS' then
+            fail_body(chord, results, ttl_ms, task or '', value or '')
+            return true
+        end
+        values[#values + 1] = value
+    end
+    local body = chord.body
+    local hole = body.takes_values and '[' .. table.concat(values, ', ') .. ']' or ''
+    local text = cjson.encode(body.before .. hole .. body.after)
+    redis.call('LPUSH', body.list, '{"body": ' .. text .. body.tail)
+    return true
+end
+
+-- What follows from an end: messages to be sent, ends of others, chords (canvas.h).
+local function follow(text, results, ttl_ms)
     if text == '' then return end
     local deeds = cjson.decode(text)
+    for _, size in ipairs(deeds.sizes or {}) do
+        in_results(function()
+            local key = chord_key(results, size[1])
+            redis.call('SET', key .. '.s', size[2], 'PX', ttl_ms)
+            redis.call('DEL', key .. '.c')
+        end)
+    end
     for _, pair in ipairs(deeds.push or {}) do redis.call('LPUSH', pair[1], pair[2]) end
+    for _, pair in ipairs(deeds.ends or {}) do
+        if status_of(results .. pair[1]) ~= 'SUCCESS' then
+            publish(results .. pair[1], pair[2], ttl_ms)
+        end
+    end
+    for _, chord in ipairs(deeds.chords or {}) do
+        if not end_part(chord, results, ttl_ms) then
+            -- Its producer sends the size behind the parts: beat.lua looks again.
+            redis.call('HSET', extra_key(12), chord.group,
+                cjson.encode({chord, results, ttl_ms, now_ms()}))
+        end
+    end
 end
 
 -- The job's end, written once: a success stays.
@@ -160,7 +255,7 @@ local function finish(f)
         outcome = 'ok'
     elseif status_of(f.result) ~= 'SUCCESS' then
         outcome = 'ok'
-        follow(f.follow)
+        follow(f.follow, f.result:sub(1, -#f.id - 1), f.ttl_ms)
         if f.document ~= '' then publish(f.result, f.document, f.ttl_ms) end
     end
     if outcome == 'ok' then redis.call('HINCRBY', f.stats, f.state, 1) end

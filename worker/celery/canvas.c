@@ -1,0 +1,610 @@
+#include "worker/celery/canvas.h"
+
+#include "common/memory.h"
+#include "worker/celery/signature.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* The four lists of deeds while they are gathered, and what all deeds share. */
+struct gathering {
+    const struct canvas_context *context;
+    const struct celery_message *message;
+    struct evbuffer *push, *ends, *sizes, *chords, *children;
+    struct piece value;
+};
+
+static void
+put(struct evbuffer *out, const char *text)
+{
+    evbuffer_add(out, text, strlen(text));
+}
+
+static void
+put_text(struct evbuffer *out, const char *text)
+{
+    json_put_string(out, text, strlen(text));
+}
+
+/* A comma unless it is the first. */
+static void
+begin_item(struct evbuffer *list)
+{
+    if (evbuffer_get_length(list) > 0)
+        put(list, ",");
+}
+
+/* The buffer's bytes, for as long as it is not touched. */
+static struct piece
+piece_of(struct evbuffer *buffer)
+{
+    size_t len = evbuffer_get_length(buffer);
+
+    return (struct piece){len == 0 ? "" : (const char *)evbuffer_pullup(buffer, -1), len};
+}
+
+static int
+count_of(struct json_slice list)
+{
+    struct json_slice key, value;
+    int count = 0;
+
+    for (struct json_iter it = json_iter(list); json_next(&it, &key, &value);)
+        count++;
+    return count;
+}
+
+/* `list` as an array without its last `dropped` entries. */
+static void
+put_front(const struct celery_text *text, struct json_slice list, int dropped, struct evbuffer *out)
+{
+    struct json_slice key, value;
+    int left = count_of(list) - dropped;
+
+    for (struct json_iter it = json_iter(list); left > 0 && json_next(&it, &key, &value); left--) {
+        begin_item(out);
+        json_put_slice(out, celery_text_raw(text, value));
+    }
+}
+
+static struct json_slice
+entry_of(struct json_slice list, int index)
+{
+    struct json_slice key, value = {0};
+    struct json_iter it = json_iter(list);
+
+    for (int i = 0; i <= index; i++)
+        if (!json_next(&it, &key, &value))
+            return (struct json_slice){0};
+    return value;
+}
+
+/* ---- sending ---- */
+
+static struct sending
+sending_of(const struct gathering *g, struct signature signature)
+{
+    return (struct sending){
+        .context = g->context, .parent = g->message, .signature = signature, .value = g->value};
+}
+
+/* [["id", null], null] */
+static void
+put_child(struct evbuffer *children, const char *id)
+{
+    begin_item(children);
+    put(children, "[[");
+    put_text(children, id);
+    put(children, ", null], null]");
+}
+
+static void send_any(struct gathering *g, struct signature signature, struct sending *with,
+                     struct evbuffer *children);
+
+/* The signature once more, with `more` (members, each with a comma behind it) instead of its own
+ * options of these names; `names` ends with NULL. */
+static void
+put_signature(struct signature signature, const char *const *names, struct evbuffer *more,
+              struct evbuffer *out)
+{
+    struct json_slice own = json_get(signature.slice, "options"), key, value;
+
+    put(out, "{");
+    for (struct json_iter it = json_iter(signature.slice); json_next(&it, &key, &value);) {
+        if (json_equals(key, "options"))
+            continue;
+        json_put_slice(out, celery_text_raw(signature.text, key));
+        put(out, ": ");
+        json_put_slice(out, celery_text_raw(signature.text, value));
+        put(out, ", ");
+    }
+    put(out, "\"options\": {");
+    for (struct json_iter it = json_iter(own);
+         own.type == JSON_OBJECT && json_next(&it, &key, &value);) {
+        const char *const *name = names;
+
+        while (*name != NULL && !json_equals(key, *name))
+            name++;
+        if (*name != NULL)
+            continue;
+        json_put_slice(out, celery_text_raw(signature.text, key));
+        put(out, ": ");
+        json_put_slice(out, celery_text_raw(signature.text, value));
+        put(out, ", ");
+    }
+    evbuffer_add_buffer(out, more);
+    put(out, "\"by\": \"headgate\"}}");
+}
+
+/* The last task of a chain in a chord's header: it is the part that counts. */
+static void
+put_last_part(struct signature signature, const struct sending *with, struct evbuffer *out)
+{
+    static const char *const names[] = {"chord", "group_id", "group_index", NULL};
+    struct evbuffer *more = xevbuffer();
+
+    put(more, "\"chord\": ");
+    evbuffer_add(more, with->chord.text, with->chord.len);
+    put(more, ", \"group_id\": ");
+    put_text(more, with->group);
+    evbuffer_add_printf(more, ", \"group_index\": %d, ", with->index);
+    put_signature(signature, names, more, out);
+    evbuffer_free(more);
+}
+
+/* A chord's body as its parts carry it: with its id, its group's, and what comes behind it. */
+static void
+put_chord_body(const struct gathering *g, struct signature body, const char *id, const char *group,
+               struct piece chain, struct evbuffer *out)
+{
+    static const char *const names[] = {"task_id", "group_id", "root_id", "chain", NULL};
+    static const char *const but_chain[] = {"task_id", "group_id", "root_id", NULL};
+    struct evbuffer *more = xevbuffer();
+
+    if (chain.len > 2) {
+        put(more, "\"chain\": ");
+        evbuffer_add(more, chain.text, chain.len);
+        put(more, ", ");
+    }
+    put(more, "\"task_id\": ");
+    put_text(more, id);
+    put(more, ", \"group_id\": ");
+    put_text(more, group);
+    put(more, ", \"root_id\": ");
+    if (g->message->root_id.type == JSON_STRING)
+        json_put_slice(more, g->message->root_id);
+    else
+        put_text(more, g->message->id);
+    put(more, ", ");
+    put_signature(body, chain.len > 2 ? names : but_chain, more, out);
+    evbuffer_free(more);
+}
+
+/* A chain within: its first task, with the others, last first, in front of what comes behind it. */
+static void
+send_chain(struct gathering *g, struct signature signature, struct sending *with,
+           struct evbuffer *children)
+{
+    struct json_slice tasks = signature_members(signature, "tasks");
+    struct signature first = {signature.text, entry_of(tasks, 0)};
+    struct evbuffer *rest = xevbuffer(), *inner = xevbuffer();
+    int count = count_of(tasks);
+
+    put(rest, "[");
+    if (with->chain.len > 2) /* "[...]" without its brackets */
+        evbuffer_add(inner, with->chain.text + 1, with->chain.len - 2);
+    for (int i = count - 1; i > 0; i--) {
+        struct json_slice task = entry_of(tasks, i);
+
+        begin_item(inner);
+        if (i == count - 1 && with->chord.text != NULL && with->chain.len <= 2)
+            put_last_part((struct signature){signature.text, task}, with, inner);
+        else
+            json_put_slice(inner, celery_text_raw(signature.text, task));
+    }
+    evbuffer_add_buffer(rest, inner);
+    put(rest, "]");
+    with->chain = piece_of(rest);
+    if (count > 0)
+        send_any(g, first, with, children);
+    evbuffer_free(rest);
+    evbuffer_free(inner);
+}
+
+/* Every task of a list as one group; `chord` is the body that they are parts of, if any. */
+static void
+send_members(struct gathering *g, const struct celery_text *text, struct json_slice tasks,
+             const char *group, struct piece chord, struct evbuffer *children)
+{
+    struct json_slice key, task;
+    int index = 0;
+
+    for (struct json_iter it = json_iter(tasks); json_next(&it, &key, &task); index++) {
+        struct sending with = {.group = group, .index = index, .chord = chord};
+
+        send_any(g, (struct signature){text, task}, &with, children);
+    }
+}
+
+static void
+send_group(struct gathering *g, struct signature signature, struct evbuffer *children)
+{
+    struct evbuffer *members = xevbuffer();
+    char group[JOB_ID_MAX + 1];
+
+    signature_id(signature, group);
+    send_members(g, signature.text, signature_members(signature, "tasks"), group, (struct piece){0},
+                 members);
+    begin_item(children);
+    put(children, "[[");
+    put_text(children, group);
+    put(children, ", null], [");
+    evbuffer_add_buffer(children, members);
+    put(children, "]]");
+    evbuffer_free(members);
+}
+
+/* Its size is known before its parts are. */
+static void
+send_chord(struct gathering *g, struct signature signature, struct piece chain,
+           struct evbuffer *children)
+{
+    struct json_slice header = signature_members(signature, "header");
+    struct json_slice kwargs = json_get(signature.slice, "kwargs");
+    struct signature body = {signature.text, json_get(kwargs, "body")};
+    struct signature as_group = {signature.text, json_get(kwargs, "header")};
+    struct evbuffer *carried = xevbuffer(), *parts = xevbuffer();
+    char group[JOB_ID_MAX + 1], id[JOB_ID_MAX + 1];
+
+    if (header.type != JSON_ABSENT && body.slice.type == JSON_OBJECT) {
+        signature_id(as_group, group);
+        signature_id(body, id);
+        put_chord_body(g, body, id, group, chain, carried);
+        begin_item(g->sizes);
+        put(g->sizes, "[");
+        put_text(g->sizes, group);
+        evbuffer_add_printf(g->sizes, ",%d]", count_of(header));
+        send_members(g, signature.text, header, group, piece_of(carried), parts);
+        put_child(children, id);
+    }
+    evbuffer_free(carried);
+    evbuffer_free(parts);
+}
+
+/* Whatever it is. `with` is what it is to be run with; its chain is what comes behind it. */
+static void
+send_any(struct gathering *g, struct signature signature, struct sending *with,
+         struct evbuffer *children)
+{
+    const char *kind = signature_kind(signature);
+    struct sending sending = sending_of(g, signature);
+    char id[JOB_ID_MAX + 1];
+
+    if (signature.slice.type != JSON_OBJECT)
+        return;
+    if (strcmp(kind, "chain") == 0) {
+        send_chain(g, signature, with, children);
+    } else if (strcmp(kind, "group") == 0) {
+        send_group(g, signature, children);
+    } else if (strcmp(kind, "chord") == 0) {
+        send_chord(g, signature, with->chain, children);
+    } else {
+        signature_id(signature, id);
+        sending.id = id;
+        sending.chain = with->chain;
+        /* In a chord the last task of a chain is the part that counts. */
+        if (with->chain.len <= 2 || with->chord.text == NULL) {
+            sending.group = with->group;
+            sending.index = with->index;
+            sending.chord = with->chord;
+        }
+        begin_item(g->push);
+        sending_put(&sending, g->push);
+        put_child(children, id);
+    }
+}
+
+/* ---- callbacks and chain ---- */
+
+static void
+send_callbacks(struct gathering *g)
+{
+    const struct celery_text *text = &g->message->embed;
+    struct json_slice callbacks = g->message->callbacks;
+    struct evbuffer *members;
+    struct sending alone = {0};
+    char group[37];
+
+    if (callbacks.type != JSON_ARRAY || count_of(callbacks) == 0)
+        return;
+    if (count_of(callbacks) == 1) {
+        send_any(g, (struct signature){text, entry_of(callbacks, 0)}, &alone, g->children);
+        return;
+    }
+    members = xevbuffer();
+    job_new_id(group);
+    send_members(g, text, callbacks, group, (struct piece){0}, members);
+    begin_item(g->children);
+    evbuffer_add_printf(g->children, "[[\"%s\", null], [", group);
+    evbuffer_add_buffer(g->children, members);
+    put(g->children, "]]");
+    evbuffer_free(members);
+}
+
+static void
+send_next(struct gathering *g)
+{
+    struct json_slice chain = g->message->chain;
+    int count = chain.type == JSON_ARRAY ? count_of(chain) : 0;
+    struct signature next = {&g->message->embed, entry_of(chain, count - 1)};
+    struct evbuffer *front, *rest;
+    struct sending with = {0};
+
+    if (count == 0)
+        return;
+    front = xevbuffer();
+    rest = xevbuffer();
+    put_front(&g->message->embed, chain, 1, front);
+    put(rest, "[");
+    evbuffer_add_buffer(rest, front);
+    put(rest, "]");
+    with.chain = piece_of(rest);
+    send_any(g, next, &with, g->children);
+    evbuffer_free(front);
+    evbuffer_free(rest);
+}
+
+/* ---- chords ---- */
+
+static void
+put_date(int64_t ms, struct evbuffer *out)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm date;
+    char text[32];
+
+    gmtime_r(&seconds, &date);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &date);
+    evbuffer_add_printf(out, "\"%s.%03d000+00:00\"", text, (int)(ms % 1000));
+}
+
+/* What comes when the body can't run: its errbacks with its id. */
+static void
+put_errbacks(const struct gathering *g, const struct celery_text *text, struct json_slice errbacks,
+             const char *id, struct evbuffer *out)
+{
+    struct json_slice key, task, one = errbacks;
+    struct json_iter it = json_iter(errbacks);
+    struct evbuffer *value = xevbuffer();
+    char group[37], own[JOB_ID_MAX + 1];
+    int index = 0;
+
+    job_new_id(group);
+    put_text(value, id);
+    while (errbacks.type == JSON_OBJECT
+               ? index == 0
+               : errbacks.type == JSON_ARRAY && json_next(&it, &key, &one)) {
+        struct sending sending = sending_of(g, (struct signature){text, one});
+
+        task = json_get(one, "task");
+        sending.value = piece_of(value);
+        sending.id = own;
+        sending.group = group;
+        sending.index = index++;
+        if (task.type != JSON_STRING)
+            continue;
+        signature_id(sending.signature, own);
+        begin_item(out);
+        sending_put(&sending, out);
+    }
+    evbuffer_free(value);
+}
+
+static void
+put_ids(const struct celery_text *text, struct json_slice chain, struct evbuffer *out)
+{
+    struct json_slice key, link;
+    int count = 0;
+
+    for (struct json_iter it = json_iter(chain);
+         chain.type == JSON_ARRAY && json_next(&it, &key, &link);) {
+        struct json_slice id = signature_option((struct signature){text, link}, "task_id");
+
+        if (id.type != JSON_STRING)
+            continue;
+        put(out, count++ > 0 ? "," : "");
+        json_put_slice(out, id);
+    }
+}
+
+/* The part of a chord that this task is: {"group", "index", "task", "member": what the list of
+ * parts gets, "id": the body's, "date", "errbacks": to be sent if it can't run, "behind": ids that
+ * will not come then, "body": itself, with a hole for the values of all parts}. */
+static void
+put_part(struct gathering *g, const struct celery_text *text, struct json_slice chord,
+         struct json_slice group, struct json_slice index, const char *task_id, const char *status,
+         struct piece value)
+{
+    struct signature body = {text, chord};
+    struct sending sending = sending_of(g, body);
+    struct evbuffer *out = g->chords, *errbacks = xevbuffer(), *member = xevbuffer();
+    char id[JOB_ID_MAX + 1];
+
+    signature_id(body, id);
+    sending.id = id;
+    begin_item(out);
+    put(out, "{\"group\":");
+    json_put_slice(out, group);
+    put(out, ",\"index\":");
+    if (index.type == JSON_NUMBER)
+        json_put_slice(out, index);
+    else
+        put(out, "null");
+    put(out, ",\"task\":");
+    put_text(out, task_id);
+    put(member, "[1, ");
+    put_text(member, task_id);
+    evbuffer_add_printf(member, ", \"%s\", ", status);
+    evbuffer_add(member, value.text, value.len);
+    put(member, "]");
+    put(out, ",\"member\":");
+    json_put_string(out, piece_of(member).text, piece_of(member).len);
+    put(out, ",\"id\":");
+    put_text(out, id);
+    put(out, ",\"date\":");
+    put_date(g->context->now_ms, out);
+    put(out, ",\"errbacks\":[");
+    put_errbacks(g, text, signature_option(body, "link_error"), id, errbacks);
+    evbuffer_add_buffer(out, errbacks);
+    put(out, "],\"behind\":[");
+    put_ids(text, signature_option(body, "chain"), out);
+    put(out, "],\"body\":{");
+    sending_put_with_hole(&sending, out);
+    put(out, "}}");
+    evbuffer_free(errbacks);
+    evbuffer_free(member);
+}
+
+static void
+count_in_chord(struct gathering *g, const char *status, struct piece value)
+{
+    const struct celery_message *message = g->message;
+
+    if (message->chord.type == JSON_OBJECT && message->group.type == JSON_STRING)
+        put_part(g, &message->embed, message->chord, message->group, message->group_index,
+                 message->id, status, value);
+}
+
+/* ---- ends of others ---- */
+
+static void
+put_end(struct gathering *g, const char *id, const char *exception, const char *traceback)
+{
+    struct evbuffer *document = xevbuffer();
+
+    evbuffer_add_printf(document,
+                        "{\"status\":\"FAILURE\",\"result\":%s,\"traceback\":%s,"
+                        "\"children\":[],\"date_done\":",
+                        exception, traceback);
+    put_date(g->context->now_ms, document);
+    put(document, ",\"task_id\":");
+    put_text(document, id);
+    put(document, "}");
+    begin_item(g->ends);
+    put(g->ends, "[");
+    put_text(g->ends, id);
+    put(g->ends, ",");
+    json_put_string(g->ends, piece_of(document).text, piece_of(document).len);
+    put(g->ends, "]");
+    evbuffer_free(document);
+}
+
+/* Links that will not come fail as this task did, and count as parts of their chords. */
+static void
+fail_chain(struct gathering *g, const char *exception, const char *traceback)
+{
+    const struct celery_text *text = &g->message->embed;
+    struct json_slice key, link;
+
+    if (g->message->chain.type != JSON_ARRAY)
+        return;
+    for (struct json_iter it = json_iter(g->message->chain); json_next(&it, &key, &link);) {
+        struct signature signature = {text, link};
+        char *id = celery_text_string(signature_option(signature, "task_id"), JOB_ID_MAX);
+        struct json_slice chord = signature_option(signature, "chord");
+        struct json_slice group = signature_option(signature, "group_id");
+
+        if (id != NULL)
+            put_end(g, id, exception, traceback);
+        if (id != NULL && chord.type == JSON_OBJECT && group.type == JSON_STRING)
+            put_part(g, text, chord, group, signature_option(signature, "group_index"), id,
+                     "FAILURE", (struct piece){exception, strlen(exception)});
+        free(id);
+    }
+}
+
+/* ---- all of it ---- */
+
+static struct gathering
+gather(struct canvas *canvas, const struct canvas_context *context,
+       const struct celery_message *message)
+{
+    *canvas = (struct canvas){.deeds = xevbuffer(), .children = xevbuffer()};
+    return (struct gathering){
+        .context = context,
+        .message = message,
+        .push = xevbuffer(),
+        .ends = xevbuffer(),
+        .sizes = xevbuffer(),
+        .chords = xevbuffer(),
+        .children = xevbuffer(),
+    };
+}
+
+static void
+put_list(struct evbuffer *deeds, const char *name, struct evbuffer *list)
+{
+    if (evbuffer_get_length(list) > 0) {
+        evbuffer_add_printf(deeds, "%s\"%s\":[", evbuffer_get_length(deeds) == 0 ? "{" : ",", name);
+        evbuffer_add_buffer(deeds, list);
+        put(deeds, "]");
+    }
+    evbuffer_free(list);
+}
+
+static void
+finish(struct canvas *canvas, struct gathering *g)
+{
+    put_list(canvas->deeds, "push", g->push);
+    put_list(canvas->deeds, "ends", g->ends);
+    put_list(canvas->deeds, "sizes", g->sizes);
+    put_list(canvas->deeds, "chords", g->chords);
+    if (evbuffer_get_length(canvas->deeds) > 0)
+        put(canvas->deeds, "}");
+    put(canvas->children, "[");
+    evbuffer_add_buffer(canvas->children, g->children);
+    evbuffer_add(canvas->children, "]", 2); /* a string */
+    evbuffer_free(g->children);
+}
+
+void
+canvas_succeed(struct canvas *canvas, const struct canvas_context *context,
+               const struct celery_message *message, const char *value, size_t len)
+{
+    struct gathering g = gather(canvas, context, message);
+
+    g.value = (struct piece){value, len};
+    send_callbacks(&g);
+    send_next(&g);
+    count_in_chord(&g, "SUCCESS", g.value);
+    finish(canvas, &g);
+}
+
+void
+canvas_fail(struct canvas *canvas, const struct canvas_context *context,
+            const struct celery_message *message, bool is_revoked, const char *exception,
+            const char *traceback)
+{
+    struct gathering g = gather(canvas, context, message);
+
+    count_in_chord(&g, is_revoked ? "REVOKED" : "FAILURE",
+                   (struct piece){exception, strlen(exception)});
+    if (!is_revoked) {
+        fail_chain(&g, exception, traceback);
+        put_errbacks(&g, &message->embed, message->errbacks, message->id, g.push);
+    }
+    finish(canvas, &g);
+}
+
+void
+canvas_release(struct canvas *canvas)
+{
+    if (canvas->deeds != NULL)
+        evbuffer_free(canvas->deeds);
+    if (canvas->children != NULL)
+        evbuffer_free(canvas->children);
+    *canvas = (struct canvas){0};
+}
