@@ -119,6 +119,10 @@ const struct config_setting config_settings[] = {
      .help = "with USE_CELERY: global_keyprefix of the app's broker_transport_options"},
     {"HEADGATE_CELERY_RESULT_KEYPREFIX", NULL, config_read_text, MEMBER(celery_result_keyprefix),
      .help = "with USE_CELERY: global_keyprefix of its result_backend_transport_options"},
+    {"HEADGATE_CELERY_EVENTS", "off", config_read_either, MEMBER(celery_events),
+     CHOICES("off", "on"),
+     .help = "with USE_CELERY: whether tasks' events are sent before anybody asks for them, as "
+             "with celery worker -E"},
     {"HEADGATE_CELERY_VISIBILITY_TIMEOUT", "3600", config_read_seconds,
      MEMBER(celery_visibility_ms), SECONDS(1), DAYS(30),
      .help = "with USE_CELERY: seconds after which what Celery's own workers hold counts as "

@@ -58,6 +58,7 @@ struct config {
     int celery_results_db;           /* of it, or of REDIS_URL */
     char *celery_keyprefix;          /* HEADGATE_CELERY_KEYPREFIX; NULL: none */
     char *celery_result_keyprefix;   /* HEADGATE_CELERY_RESULT_KEYPREFIX; NULL: none */
+    bool celery_events;              /* HEADGATE_CELERY_EVENTS, off */
     int64_t celery_visibility_ms;    /* HEADGATE_CELERY_VISIBILITY_TIMEOUT, 3600 s */
     /* work */
     int64_t memory_max;     /* HEADGATE_MEMORY_MAX, bytes; 0: none */

@@ -282,6 +282,7 @@ static void
 start_calls(struct attempt *a)
 {
     attempt_arm_timeout(a, false);
+    attempt_tell(a, WIRE_STARTED);
     attempt_order(a);
     attempt_enter(a, ATTEMPT_CHOOSING);
 }

@@ -83,6 +83,13 @@ attempt_put_result(struct attempt *a, struct evbuffer *out)
         wire->put_result(wire->self, a->message, &result, out);
 }
 
+void
+attempt_tell(const struct attempt *a, enum wire_news news)
+{
+    if (a->message != NULL)
+        a->context->wire->tell(a->context->wire->self, a->message, news);
+}
+
 /* NULL: nothing follows. */
 static struct evbuffer *
 follow_of(const struct attempt *a)
@@ -180,6 +187,7 @@ on_settled(enum settle_status status, void *arg)
         return;
     }
     if (status == SETTLE_OK) {
+        attempt_tell(a, WIRE_ENDED);
         attempt_metrics_job(a->context->metrics, queue, state,
                             has_started(a) ? (double)duration_ms / 1000.0 : -1, waited_s);
         /* A failed one is a dead letter, which somebody should look at. */
@@ -257,6 +265,8 @@ on_delayed(int64_t due_in_ms, void *arg)
     a->end.due_in_ms = due_in_ms;
     if (due_in_ms >= 0)
         attempt_metrics_delay(a->context->metrics, queue_name(a->queue), a->delay.counter);
+    if (due_in_ms >= 0 && a->ending.kind != NULL)
+        attempt_tell(a, WIRE_RETRIED);
     attempt_enter(a, ATTEMPT_DONE);
 }
 

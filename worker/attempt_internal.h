@@ -99,6 +99,8 @@ void attempt_end_job(struct attempt *a, enum result_state state, const char *kin
 void attempt_charge(struct attempt *a, int64_t bytes);
 /* The calls are over; another job may start. */
 void attempt_release_slot(struct attempt *a);
+/* Tells the wire, if there is one. */
+void attempt_tell(const struct attempt *a, enum wire_news news);
 /* Appends the result document as the attempt stands. */
 void attempt_put_result(struct attempt *a, struct evbuffer *out);
 

@@ -67,14 +67,20 @@ room_bytes(int open_claims, int64_t most, void *arg)
     return budget_claim_bytes(&w->budget, open_claims, most);
 }
 
-static struct beat *
-beat_of(const struct worker *w, const struct queue *queue)
+static int
+index_of(const struct worker *w, const struct queue *queue)
 {
     int i = 0;
 
     while (w->queues[i] != queue)
         i++;
-    return w->beats[i];
+    return i;
+}
+
+static struct beat *
+beat_of(const struct worker *w, const struct queue *queue)
+{
+    return w->beats[index_of(w, queue)];
 }
 
 static bool
@@ -88,7 +94,8 @@ may_claim(struct queue *queue, void *arg)
 {
     const struct worker *w = arg;
 
-    return may_call(queue, arg) && redis_route_serves(w->route, queue_name(queue), NULL);
+    return !w->is_let_go[index_of(w, queue)] && may_call(queue, arg) &&
+           redis_route_serves(w->route, queue_name(queue), NULL);
 }
 
 static void
@@ -317,6 +324,53 @@ open_queues(struct worker *w)
         });
 }
 
+/* ---- what Celery's control asks ---- */
+
+static void
+on_terminate(int queue, const char *id, void *arg)
+{
+    struct worker *w = arg;
+
+    worker_on_cancel(w->queues[queue], id, w);
+}
+
+static void
+on_consume(int queue, bool is_wanted, void *arg)
+{
+    struct worker *w = arg;
+
+    w->is_let_go[queue] = !is_wanted;
+    intake_look_everywhere(w->intake);
+}
+
+static void
+on_shut_down(void *arg)
+{
+    (void)arg;
+    raise(SIGTERM);
+}
+
+static void
+open_node(struct worker *w)
+{
+    if (w->celery == NULL)
+        return;
+    w->node = celery_node_new(&(struct celery_node_options){
+        .base = w->base,
+        .route = w->route,
+        .config = w->config,
+        .celery = w->celery,
+        .worker = w->id,
+        .version = HEADGATE_VERSION,
+        .slots = w->slots,
+        .terminate = on_terminate,
+        .consume = on_consume,
+        .shut_down = on_shut_down,
+        .arg = w,
+    });
+    redis_subscribe(w->notices, celery_node_channel(w->node));
+}
+
 static void
 open_rooms(struct worker *w)
 {
@@ -364,6 +418,7 @@ open_rooms(struct worker *w)
         .arg = w,
     };
     open_queues(w);
+    open_node(w);
 }
 
 static struct job_types *
@@ -481,6 +536,7 @@ close_rooms(struct worker *w)
         beat_free(w->beats[i]);
         queue_free(w->queues[i]);
     }
+    celery_node_free(w->node);
     celery_free(w->celery);
     http_client_free(w->http);
     hints_free(w->hints);

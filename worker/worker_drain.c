@@ -51,6 +51,8 @@ leave(struct worker *w)
     w->phase = PHASE_LEAVING;
     worker_abandon_all(w, false);
     hints_flush(w->hints);
+    if (w->node != NULL)
+        celery_node_leave(w->node);
     w->queues_to_leave = w->config->queue_count;
     for (int i = 0; i < w->config->queue_count; i++) {
         beat_stop(w->beats[i]);

@@ -178,7 +178,8 @@ worker_on_notice(const char *channel, const char *message, size_t len, void *arg
     struct worker *w = arg;
     struct queue *queue = queue_of_channel(w, channel);
 
-    (void)len;
+    if (w->node != NULL && strcmp(channel, celery_node_channel(w->node)) == 0)
+        celery_node_hear(w->node, message, len);
     if (queue == NULL || w->phase == PHASE_LEAVING)
         return;
     if (strncmp(message, "cancel ", 7) == 0)
@@ -197,6 +198,8 @@ on_redis_back(struct worker *w)
     if (!w->has_met_redis)
         log_info("connected to Redis");
     w->has_met_redis = true;
+    if (w->node != NULL && w->phase != PHASE_LEAVING)
+        celery_node_arrive(w->node);
     if (w->phase == PHASE_LEAVING)
         return;
     for (int i = 0; i < w->config->queue_count; i++) {

@@ -12,7 +12,7 @@
 #include "common/metrics.h"
 #include "common/redis/redis_route.h"
 #include "worker/attempt.h"
-#include "worker/celery/celery.h"
+#include "worker/celery/node.h"
 #include "worker/control/control.h"
 #include "worker/gate.h"
 #include "worker/model/hints.h"
@@ -56,8 +56,10 @@ struct worker {
     struct metrics *metrics;
     struct http_client *http;
     struct redis_route *route;
-    struct celery *celery; /* NULL: the queues are our own */
-    struct redis *notices; /* subscribed to the control channels */
+    struct celery_node *node;          /* NULL: no Celery */
+    bool is_let_go[CONFIG_QUEUES_MAX]; /* by queue: told by Celery's control to take no more */
+    struct celery *celery;             /* NULL: the queues are our own */
+    struct redis *notices;             /* subscribed to the control channels */
     struct queue *queues[CONFIG_QUEUES_MAX];
     struct beat *beats[CONFIG_QUEUES_MAX];
     struct intake *intake;

@@ -10,8 +10,6 @@ from celery_clients import MODULE, SEP, Celery, each_version, meta, newest
 from services import PRIMARY
 from support import until
 
-pytestmark = pytest.mark.usefixtures("tmp_path")
-
 
 @pytest.fixture
 def serve(worker):
@@ -32,7 +30,6 @@ def celery(redis, tmp_path):
 
 
 ANALYZE = 'analyze_section_task.delay("Timeline", "what happened", doc_type="rca", session_id="s1")'
-NEVER = {"do": "hang"}
 
 
 def is_settled(redis):

@@ -31,6 +31,7 @@
 #define WORKER_CELERY_CELERY_H
 
 #include "common/config.h"
+#include "worker/celery/envelope.h"
 #include "worker/job/wire.h"
 #include "worker/queue/queue_flavour.h"
 
@@ -43,5 +44,44 @@ void celery_free(struct celery *celery);
 const struct wire *celery_wire(const struct celery *celery);
 /* Of config->queues[index]. */
 const struct queue_flavour *celery_flavour(const struct celery *celery, int index);
+
+/* The tasks that are known here. */
+struct celery_tasks;
+const struct celery_tasks *celery_known_tasks(const struct celery *celery);
+
+/* ---- what happens to tasks, for those who watch ---- */
+
+enum celery_happening {
+    CELERY_RECEIVED,
+    CELERY_STARTED,
+    CELERY_SUCCEEDED,
+    CELERY_FAILED,
+    CELERY_RETRIED,
+    CELERY_REVOKED,
+};
+
+/* All borrowed until the callback returns. */
+struct celery_event {
+    enum celery_happening happening;
+    const struct celery_message *message;
+    int task;              /* of celery_known_tasks; -1: none of them */
+    const char *text;      /* the result, cut, or the exception */
+    const char *traceback; /* of a failure */
+    int64_t runtime_ms;
+    bool is_terminated, is_expired; /* revoked: how */
+};
+typedef void celery_event_fn(const struct celery_event *event, void *arg);
+/* One watcher; NULL: none. */
+void celery_watch(struct celery *celery, celery_event_fn *fn, void *arg);
+
+/* A task that this worker holds. */
+struct celery_task_view {
+    const struct celery_message *message;
+    const char *queue;
+    int64_t started_ms; /* Unix; 0: not yet */
+};
+typedef void celery_task_fn(const struct celery_task_view *view, void *arg);
+void celery_each_task(const struct celery *celery, celery_task_fn *fn, void *arg);
+int celery_count_active(const struct celery *celery);
 
 #endif

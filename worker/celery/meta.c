@@ -83,6 +83,16 @@ said(const struct result *result)
     return result->error_message == NULL ? "" : result->error_message;
 }
 
+void
+celery_meta_put_repr(const struct celery_message *message, const struct result *result,
+                     struct evbuffer *out)
+{
+    put(out, celery_exception_of(message, result).type);
+    put(out, "('");
+    put(out, said(result));
+    put(out, "')");
+}
+
 static void
 put_exception(const struct celery_message *message, const struct result *result,
               struct evbuffer *out)
@@ -111,23 +121,31 @@ void
 celery_meta_put_traceback(const struct celery_message *message, const struct result *result,
                           struct evbuffer *out)
 {
-    struct evbuffer *text;
-    size_t len;
-
-    if (!has_traceback(result)) {
-        put(out, "null");
+    if (!has_traceback(result))
         return;
-    }
-    text = xevbuffer();
-    evbuffer_add_printf(text, "Traceback (most recent call last):\n  headgate %s, execution %d\n",
+    evbuffer_add_printf(out, "Traceback (most recent call last):\n  headgate %s, execution %d\n",
                         result->worker, result->attempt);
     for (int i = 0; i < result->call_count; i++)
-        evbuffer_add_printf(text, "  model %s: %s, status %d, %" PRId64 " ms\n",
+        evbuffer_add_printf(out, "  model %s: %s, status %d, %" PRId64 " ms\n",
                             result->calls[i].model, outcome_name(result->calls[i].outcome),
                             result->calls[i].status, result->calls[i].duration_ms);
-    evbuffer_add_printf(text, "%s: %s\n", celery_exception_of(message, result).type, said(result));
+    evbuffer_add_printf(out, "%s: %s\n", celery_exception_of(message, result).type, said(result));
+}
+
+/* The same as a JSON string, or null. */
+void
+celery_meta_put_traceback_json(const struct celery_message *message, const struct result *result,
+                               struct evbuffer *out)
+{
+    struct evbuffer *text = xevbuffer();
+    size_t len;
+
+    celery_meta_put_traceback(message, result, text);
     len = evbuffer_get_length(text);
-    json_put_string(out, (const char *)evbuffer_pullup(text, -1), len);
+    if (len == 0)
+        put(out, "null");
+    else
+        json_put_string(out, (const char *)evbuffer_pullup(text, -1), len);
     evbuffer_free(text);
 }
 
@@ -270,7 +288,7 @@ celery_meta_print(const struct celery_message *message, const struct result *res
     evbuffer_add_printf(out, "{\"status\":\"%s\",\"result\":", status_of(result));
     celery_meta_put_value_of(message, result, out);
     put(out, ",\"traceback\":");
-    celery_meta_put_traceback(message, result, out);
+    celery_meta_put_traceback_json(message, result, out);
     evbuffer_add_printf(out,
                         ",\"children\":%s,\"date_done\":", children[0] == '\0' ? "[]" : children);
     put_date(result->finished_at_ms, out);

@@ -17,11 +17,17 @@
  * with an error_kind, RETRY. `children`: what was published with it, as a JSON array; "": none. */
 void celery_meta_print(const struct celery_message *message, const struct result *result,
                        const char *children, struct evbuffer *out);
-/* Its members `result` and `traceback` alone. */
-void celery_meta_put_value_of(const struct celery_message *message, const struct result *result,
-                              struct evbuffer *out);
+/* The exception as Python shows it: ValueError('text'). */
+void celery_meta_put_repr(const struct celery_message *message, const struct result *result,
+                          struct evbuffer *out);
+/* The traceback as people read it; nothing where there is none. */
 void celery_meta_put_traceback(const struct celery_message *message, const struct result *result,
                                struct evbuffer *out);
+/* The members `result` and `traceback` of a document alone. */
+void celery_meta_put_value_of(const struct celery_message *message, const struct result *result,
+                              struct evbuffer *out);
+void celery_meta_put_traceback_json(const struct celery_message *message,
+                                    const struct result *result, struct evbuffer *out);
 /* Which exception it is, and its text: "ValueError('...')"; for events. type NULL: none. */
 struct celery_exception celery_exception_of(const struct celery_message *message,
                                             const struct result *result);

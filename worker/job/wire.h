@@ -13,6 +13,13 @@
 /* What a wire keeps of a message until its job's end; its own affair. */
 struct wire_message;
 
+/* What the flow tells a wire of a job, beside asking for documents. */
+enum wire_news {
+    WIRE_STARTED, /* it runs, by Redis' word */
+    WIRE_ENDED,   /* the end that was printed last is written */
+    WIRE_RETRIED, /* the same for a retry */
+};
+
 struct wire {
     void *self; /* handed to each of these; borrowed */
     /* Takes `payload` (malloced), which came from `queue`, and reads it as job_init does: what
@@ -29,6 +36,7 @@ struct wire {
     /* Appends what is to happen together with the end that put_result has printed last: for the
      * queue's flavour (struct settlement). */
     void (*put_follow)(void *self, struct wire_message *message, struct evbuffer *follow);
+    void (*tell)(void *self, struct wire_message *message, enum wire_news news);
     /* The payload as it came, borrowed; NULL once it was forgotten. */
     const char *(*payload)(const struct wire_message *message, size_t *len);
     void (*forget_payload)(struct wire_message *message);

@@ -24,7 +24,10 @@ local function drop(status, is_acked)
 end
 
 local status = status_of(result)
-if status == 'SUCCESS' or status == 'REVOKED' then return drop('final', true) end
+local is_cancelled = redis.call('ZSCORE', cancelled, id)
+if status == 'SUCCESS' or status == 'REVOKED' and not is_cancelled then
+    return drop('final', true)
+end
 -- Of a twin with our own tag, restored while it was held, the entry is the other's.
 local owner = redis.call('HGET', owners, id)
 if owner and owner ~= me then return drop('twin', owner:sub(-#reference - 1) ~= ' ' .. reference) end
@@ -37,6 +40,6 @@ end
 redis.call('HSET', owners, id, me)
 if entry then redis.call('HDEL', delayed_jobs, id) end
 redis.call('HSET', begun, token, history)
-if redis.call('ZSCORE', cancelled, id) then return {'cancelled', now} end
+if is_cancelled then return {'cancelled', now} end
 if running ~= '' then publish(result, running, ttl_ms) end
 return {'run', now}
