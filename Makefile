@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test test-celery test-redis torture chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim
+.PHONY: all deps build-deps demo test test-celery test-redis torture chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim test-clients
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -148,6 +148,15 @@ test-redis: deps ## the tests that stand on Redis, on another one: SERVER=/path/
 	@$(SERVER) --version
 	@export HEADGATE_TEST_REDIS=$(SERVER) HEADGATE_BUILD=$B; $B/tests/unit/test_beat && $B/tests/unit/test_queue && \
 	    /usr/bin/python3 -m pytest -q -n 2 -p no:cacheprovider $(SERVER_TESTS:%=tests/e2e/test_%.py) tests/model
+
+# Toolchains that are there already stay; one that is too old is named, and its examples are skipped.
+without = $(if $(shell command -v $(1)),,$(2))
+CLIENT_PACKAGES = ruby ruby-redis php-cli php-redis python3-venv $(call without,npm,nodejs npm) $(call without,mvn,maven) \
+            $(call without,javac,default-jdk-headless) $(call without,go,golang-go) $(call without,cargo,cargo)
+test-clients: deps ## the examples of docs/clients, with the real client libraries from their registries
+	$(call install_packages,$(CLIENT_PACKAGES))
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@HEADGATE_BUILD=$B HEADGATE_CLIENTS=all /usr/bin/python3 -m pytest -q -n 3 --dist loadfile -rs -p no:cacheprovider tests/clients
 
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
             --errors-for-leak-kinds=definite

@@ -10,9 +10,9 @@ from support import free_port, until
 SLOTS = 16384
 
 
-def start_node(servers, arguments=(), has_tls=False, **options):
+def start_node(servers, arguments=(), has_tls=False, port=None, **options):
     """Its bus may take any port here, so that no two free ports must be 10000 apart (Redis 7)."""
-    port = free_port()
+    port = port or free_port()
     bus = free_port() if SERVER_VERSION >= (7,) else port + 10000
     tls_port = free_port() if has_tls else None
     tls = ("--tls-port", str(tls_port)) if has_tls else ()
@@ -38,11 +38,11 @@ def info(node):
 class Cluster:
     """Masters that share the slots evenly, and a replica of each if asked."""
 
-    def __init__(self, servers, masters, replicas=False, arguments=(), has_tls=False):
-        def start():
-            return start_node(servers, arguments, has_tls)
+    def __init__(self, servers, masters, replicas=False, arguments=(), has_tls=False, ports=()):
+        def start(port=None):
+            return start_node(servers, arguments, has_tls, port)
 
-        self.masters = [start() for _ in range(masters)]
+        self.masters = [start(port) for port in ports or (None,) * masters]
         self.replicas = [start() for _ in range(masters if replicas else 0)]
         self.nodes = self.masters + self.replicas
         self.moved = {}

@@ -5,16 +5,17 @@ import redis as redis_client
 from services import REDIS_SERVER
 from support import Process, free_port, until
 
-MASTER = "my-master"
+MASTER = "mymaster"
 QUORUM = 2
 # Sentinels keep and tell names, not the addresses behind them.
 NAMED = ("sentinel resolve-hostnames yes", "sentinel announce-hostnames yes")
 
 
 class Sentinel(Process):
-    def __init__(self, directory, primary, password="", master_password="", host="127.0.0.1"):
+    def __init__(self, directory, primary, password="", master_password="", host="127.0.0.1",
+                 port=None):
         super().__init__("sentinel", directory)
-        self.port = free_port()
+        self.port = port or free_port()
         self.file = self.directory / "sentinel.conf"
         lines = [
             f"port {self.port}", "bind 127.0.0.1", f"dir {self.directory}",
@@ -53,7 +54,8 @@ class Sentinel(Process):
 class Watched:
     """A primary with two replicas, and three sentinels that agree on it."""
 
-    def __init__(self, servers, password="", server_password="", arguments=(), host="127.0.0.1"):
+    def __init__(self, servers, password="", server_password="", arguments=(), host="127.0.0.1",
+                 ports=(None, None, None)):
         login = ("--requirepass", server_password, "--masterauth", server_password)
         extra = ("--repl-diskless-sync-delay", "0", *(login if server_password else ()), *arguments)
         if host != "127.0.0.1":
@@ -67,18 +69,18 @@ class Watched:
                 (*extra, "--replicaof", host, str(self.primary.port))))
         until(lambda: all(node.client.info("replication").get("master_link_status") == "up"
                           for node in self.nodes[1:]), 20, "replicas")
-        self.sentinels = [self._sentinel(password) for _ in range(3)]
+        self.sentinels = [self._sentinel(password, port) for port in ports]
         until(self.is_agreed, 30, "sentinels that know each other and the replicas")
 
     def _node(self, arguments):
         return self.servers.redis(aof=True, arguments=arguments, password=self.server_password)
 
-    def _sentinel(self, password):
+    def _sentinel(self, password, port):
         number = next(self.servers.numbers)
         directory = self.servers.directory / f"sentinel{number}"
         directory.mkdir()
         sentinel = Sentinel(directory, self.primary, password, self.server_password,
-                            self.host)
+                            self.host, port)
         self.servers.started.append(sentinel.kill)
         return sentinel.up()
 
