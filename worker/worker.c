@@ -256,7 +256,7 @@ open_models(struct worker *w, struct error *err)
                          "BEDROCK_MODEL_ID is not set: name the primary model, for example "
                          "BEDROCK_MODEL_ID=anthropic.claude-3-5-sonnet-20240620-v1:0");
     if (w->config->use_celery) {
-        w->celery = celery_new(w->config, err);
+        w->celery = celery_new(w->config, w->types, err);
         if (w->celery == NULL)
             return -1;
     }

@@ -249,7 +249,7 @@ wire_release(struct wire_message *kept)
 /* ---- life ---- */
 
 struct celery *
-celery_new(const struct config *config, struct error *err)
+celery_new(const struct config *config, const struct job_types *types, struct error *err)
 {
     struct celery *celery = xcalloc(1, sizeof(*celery));
     struct error why = {0};
@@ -266,7 +266,7 @@ celery_new(const struct config *config, struct error *err)
         .forget_payload = wire_forget_payload,
         .release = wire_release,
     };
-    if (celery_tasks_init(&celery->tasks, config->celery_tasks, &why) < 0) {
+    if (celery_tasks_init(&celery->tasks, config->celery_tasks, types, &why) < 0) {
         error_set(err, ERROR_CONFIG, "HEADGATE_CELERY_TASKS=%.100s: %s", config->celery_tasks,
                   why.message);
         free(celery);

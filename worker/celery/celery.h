@@ -38,7 +38,8 @@
 struct celery;
 
 /* `config` is borrowed; use_celery is set there. */
-struct celery *celery_new(const struct config *config, struct error *err);
+struct celery *celery_new(const struct config *config, const struct job_types *types,
+                          struct error *err);
 void celery_free(struct celery *celery);
 
 const struct wire *celery_wire(const struct celery *celery);

@@ -33,27 +33,28 @@ static const char *const reserved[] = {"id",      "type",        "run_at",   "ex
 /* ---- names ---- */
 
 static int
-add_task(struct celery_tasks *tasks, const char *name, const char *type, struct error *err)
+add_task(struct celery_tasks *tasks, const char *name, const char *type,
+         const struct job_types *types, struct error *err)
 {
-    const struct job_type *found = job_type_find(type);
-
-    if (found == NULL)
+    if (job_type_find(types, type) == NULL)
         return error_set(err, ERROR_CONFIG, "must name a job type behind each task: name=analyze");
     for (int i = 0; i < tasks->count; i++) {
         if (strcmp(tasks->tasks[i].name, name) != 0)
             continue;
-        tasks->tasks[i].type = found;
+        free(tasks->tasks[i].type);
+        tasks->tasks[i].type = xstrdup(type);
         return 0;
     }
     if (tasks->count == CELERY_TASKS_MAX)
         return error_set(err, ERROR_CONFIG, "must be at most %d tasks", CELERY_TASKS_MAX - 2);
-    tasks->tasks[tasks->count++] = (struct celery_task){.name = xstrdup(name), .type = found};
+    tasks->tasks[tasks->count++] =
+        (struct celery_task){.name = xstrdup(name), .type = xstrdup(type)};
     return 0;
 }
 
 /* "name=type", blanks around either. */
 static int
-add_pair(struct celery_tasks *tasks, char *pair, struct error *err)
+add_pair(struct celery_tasks *tasks, char *pair, const struct job_types *types, struct error *err)
 {
     char *name = pair + strspn(pair, " "), *cut = strchr(name, '='), *type;
 
@@ -65,22 +66,23 @@ add_pair(struct celery_tasks *tasks, char *pair, struct error *err)
         *--end = '\0';
     for (char *end = type + strlen(type); end > type && end[-1] == ' ';)
         *--end = '\0';
-    return add_task(tasks, name, type, err);
+    return add_task(tasks, name, type, types, err);
 }
 
 int
-celery_tasks_init(struct celery_tasks *tasks, const char *more, struct error *err)
+celery_tasks_init(struct celery_tasks *tasks, const char *more, const struct job_types *types,
+                  struct error *err)
 {
     char *list = xstrdup(more == NULL ? "" : more), *rest = NULL;
     int result;
 
     *tasks = (struct celery_tasks){0};
-    result = add_task(tasks, BUILTIN_MODULE "analyze_section_task", "analyze", err);
+    result = add_task(tasks, BUILTIN_MODULE "analyze_section_task", "analyze", types, err);
     if (result == 0)
-        result = add_task(tasks, BUILTIN_MODULE "process_chat_task", "chat", err);
+        result = add_task(tasks, BUILTIN_MODULE "process_chat_task", "chat", types, err);
     for (char *pair = strtok_r(list, ",", &rest); pair != NULL && result == 0;
          pair = strtok_r(NULL, ",", &rest))
-        result = add_pair(tasks, pair, err);
+        result = add_pair(tasks, pair, types, err);
     free(list);
     if (result != 0)
         celery_tasks_release(tasks);
@@ -90,8 +92,10 @@ celery_tasks_init(struct celery_tasks *tasks, const char *more, struct error *er
 void
 celery_tasks_release(struct celery_tasks *tasks)
 {
-    for (int i = 0; i < tasks->count; i++)
+    for (int i = 0; i < tasks->count; i++) {
         free(tasks->tasks[i].name);
+        free(tasks->tasks[i].type);
+    }
     *tasks = (struct celery_tasks){0};
 }
 
@@ -317,20 +321,24 @@ celery_task_job(const struct celery_tasks *tasks, struct celery_message *message
                 const struct job_limits *limits, struct job *job, struct error *err)
 {
     const struct celery_task *task = celery_tasks_find(tasks, message->task);
+    /* The types may be others by now, as the configuration file was read again. */
+    const struct job_type *type = task == NULL ? NULL : job_type_find(limits->types, task->type);
     const struct signature *signature;
     int result;
 
     *job = (struct job){0};
-    if (task == NULL) {
+    if (type == NULL) {
         result =
             celery_refuse(message, "NotRegistered", "celery.exceptions", err, "%s", message->task);
     } else {
-        signature = signature_of(task->type);
-        result = check_call(message, task->type, signature, err);
+        signature = signature_of(type);
+        result = check_call(message, type, signature, err);
         if (result == 0)
-            result = read_job(message, task->type, signature, limits, job, err);
-        job->type = task->type;
+            result = read_job(message, type, signature, limits, job, err);
+        job->type = type;
     }
+    if (job->types == NULL)
+        job->types = job_types_hold(limits->types);
     snprintf(job->id, sizeof(job->id), "%s", message->id);
     job->has_own_id = true;
     return result;

@@ -14,8 +14,8 @@
 #define CELERY_TASKS_MAX 64
 
 struct celery_task {
-    char *name;                  /* owned: "celery_tasks_enhanced.analyze_section_task" */
-    const struct job_type *type; /* static */
+    char *name; /* owned: "celery_tasks_enhanced.analyze_section_task" */
+    char *type; /* owned: name of a job type */
 };
 
 struct celery_tasks {
@@ -23,9 +23,10 @@ struct celery_tasks {
     int count;
 };
 
-/* The built-in ones, and those of `more`: "name=type,name=type"; NULL: none. ERROR_CONFIG: what is
- * allowed. */
-int celery_tasks_init(struct celery_tasks *tasks, const char *more, struct error *err) WARN_UNUSED;
+/* The built-in ones, and those of `more`: "name=type,name=type"; NULL: none. Each type must be one
+ * of `types`. ERROR_CONFIG: what is allowed. */
+int celery_tasks_init(struct celery_tasks *tasks, const char *more, const struct job_types *types,
+                      struct error *err) WARN_UNUSED;
 void celery_tasks_release(struct celery_tasks *tasks);
 const struct celery_task *celery_tasks_find(const struct celery_tasks *tasks, const char *name);
 
