@@ -38,7 +38,7 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -g -I. -I$B -MMD -MP $(WARN) $(WERROR) $(H
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LINK_$(MODE)) $(LDFLAGS)
 
 SOURCES := $(wildcard common/*.c common/*/*.c worker/*.c worker/*/*.c)
-LUA     := $(filter-out %/prelude.lua,$(wildcard worker/*/lua/*.lua))
+LUA     := $(filter-out %/prelude.lua %/tenant.lua,$(wildcard worker/*/lua/*.lua))
 SIM     := $(wildcard tests/sim/*.c)
 UNITS   := $(wildcard tests/unit/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
@@ -74,11 +74,14 @@ $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# A script becomes a C string: its folder's prelude (shared functions) in front of it.
+# A script becomes a C string: its folder's prelude (shared functions) in front of it, and what
+# it needs beyond.
 $(OBJECTS): | $(LUA:%=$B/%.h)
+$B/worker/queue/lua/claim.lua.h: PARTS := worker/queue/lua/tenant.lua
+$B/worker/queue/lua/claim.lua.h: worker/queue/lua/tenant.lua
 $B/%.lua.h: %.lua $(wildcard worker/*/lua/prelude.lua)
 	@mkdir -p $(@D)
-	@cat $(wildcard $(dir $<)prelude.lua) $< | sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' > $@
+	@cat $(wildcard $(dir $<)prelude.lua) $(PARTS) $< | sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' > $@
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
 

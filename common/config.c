@@ -51,6 +51,8 @@ const struct config_setting config_settings[] = {
      DAYS(3650), .help = "seconds that a result is kept"},
     {"HEADGATE_DEAD_MAX", "10000", config_read_int64, MEMBER(dead_max), 0, 100000000,
      .help = "dead letters kept per queue; 0 keeps none"},
+    {"HEADGATE_FAIR", "on", config_read_either, MEMBER(is_fair), CHOICES("off", "on"),
+     .help = "tenants take turns while jobs have to wait; off: first come, first served"},
     {"HEADGATE_MAX_JOB_BYTES", "8388608", config_read_size, MEMBER(max_job_bytes), KIB, 512 * MIB,
      .help = "a larger job is a dead letter"},
     {"HEADGATE_MEMORY_MAX", "0", config_read_size, MEMBER(memory_max), 0, 1024 * 1024 * MIB,

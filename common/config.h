@@ -35,7 +35,7 @@ typedef const char *config_getenv_fn(const char *name, void *arg);
 struct config_queue {
     char name[CONFIG_QUEUE_NAME_MAX];
     int weight;   /* 0: strictly first, in the order given; 1-1000: shares what is left */
-    bool is_fair; /* its tenants share it by their weights; only the file can say so */
+    bool is_fair; /* its tenants take turns; of the file, else HEADGATE_FAIR */
 };
 
 struct config {
@@ -50,6 +50,7 @@ struct config {
     int64_t lease_ms;              /* HEADGATE_LEASE_SECONDS, 12 s, 2-3600 */
     int64_t result_ttl_ms;         /* HEADGATE_RESULT_TTL, 86400 s, 1 s-10 years */
     int64_t dead_max;              /* HEADGATE_DEAD_MAX, 10000, 0 keeps none */
+    bool is_fair;                  /* HEADGATE_FAIR, on: of queues of which the file says nothing */
     int64_t max_job_bytes;         /* HEADGATE_MAX_JOB_BYTES, 8 MiB, 1 KiB-512 MiB */
     /* Celery: with use_celery the queues above are HEADGATE_CELERY_QUEUES, analysis and chat */
     bool use_celery;                 /* USE_CELERY */

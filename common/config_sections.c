@@ -40,11 +40,11 @@ static const struct config_field queue_fields[] = {
 };
 
 static int
-read_queue(const struct config_part *part, struct json_slice key, struct config_queue *queue,
-           struct error *err)
+read_queue(const struct config_part *part, struct json_slice key, bool is_fair,
+           struct config_queue *queue, struct error *err)
 {
     struct config_part name = {.file = part->file, .value = key, .path = "a queue's name"};
-    struct queue_entry entry = {0};
+    struct queue_entry entry = {.is_fair = is_fair};
     char *text = config_part_text(&name, sizeof(queue->name) - 1);
     bool is_good = text != NULL && config_is_queue_name(text);
 
@@ -63,8 +63,8 @@ read_queue(const struct config_part *part, struct json_slice key, struct config_
 }
 
 static int
-read_queues(const struct config_part *section, struct config_queue *queues, int *count,
-            struct error *err)
+read_queues(const struct config_part *section, bool is_fair, struct config_queue *queues,
+            int *count, struct error *err)
 {
     struct config_part part;
     struct json_slice key;
@@ -76,7 +76,7 @@ read_queues(const struct config_part *section, struct config_queue *queues, int 
         if (*count == CONFIG_QUEUES_MAX)
             return config_part_refuse(section, err, "an object of at most %d queues",
                                       CONFIG_QUEUES_MAX);
-        if (read_queue(&part, key, &queues[(*count)++], err) != 0)
+        if (read_queue(&part, key, is_fair, &queues[(*count)++], err) != 0)
             return -1;
     }
     return 0;
@@ -91,7 +91,7 @@ config_queues_with(const struct config *config, const struct config_file *file,
     struct config_queue told[CONFIG_QUEUES_MAX];
     int told_count;
 
-    if (read_queues(&section, told, &told_count, err) != 0)
+    if (read_queues(&section, config->is_fair, told, &told_count, err) != 0)
         return -1;
     if (given == NULL && told_count > 0) {
         memcpy(queues, told, sizeof(told));
@@ -100,10 +100,12 @@ config_queues_with(const struct config *config, const struct config_file *file,
     }
     if (config_parse_queues(given == NULL ? "analyze" : given, queues, count, err) != 0)
         return -1;
-    for (int i = 0; i < *count; i++)
+    for (int i = 0; i < *count; i++) {
+        queues[i].is_fair = config->is_fair;
         for (int j = 0; j < told_count; j++)
             if (strcmp(queues[i].name, told[j].name) == 0)
                 queues[i].is_fair = told[j].is_fair;
+    }
     return 0;
 }
 
@@ -112,7 +114,5 @@ config_load_file(struct config *config, struct error *err)
 {
     if (config_read_file(config, &config->sections, err) != 0)
         return -1;
-    if (config->sections == NULL)
-        return 0;
     return config_queues_with(config, config->sections, config->queues, &config->queue_count, err);
 }

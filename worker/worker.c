@@ -296,6 +296,8 @@ open_queues(struct worker *w)
             .result_ttl_ms = config->result_ttl_ms,
             .dead_max = config->dead_max,
             .flavour = w->celery == NULL ? NULL : celery_flavour(w->celery, i),
+            .is_fair = config->queues[i].is_fair,
+            .tenants = &w->tenants,
         });
         redis_subscribe(w->notices, queue_control_channel(w->queues[i]));
     }

@@ -86,6 +86,7 @@ take_queues(struct worker *w, const struct settings *settings)
             queue->is_fair = settings->queues[j].is_fair;
             queue->weight = settings->queues[j].weight;
             intake_set_weight(w->intake, w->queues[i], queue->weight);
+            queue_set_fairness(w->queues[i], queue->is_fair, &settings->tenants);
         }
 }
 

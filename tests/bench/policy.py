@@ -3,7 +3,7 @@
 
 All runs of a batch go at the same time, each with its own Redis, simulator and workers: they wait most of the time,
 and what disturbs one disturbs all. ONLY=text runs the scenarios whose name has it, POLICIES=v2,paced those
-policies, QUICK=1 a third of the time; OUT=file gets the table too, as Markdown.
+policies, QUICK=1 a third of the time, FAIR=off without turns of tenants; OUT=file gets the table too, as Markdown.
 """
 
 import datetime

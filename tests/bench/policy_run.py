@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import random
 import signal
 import sys
@@ -39,7 +40,8 @@ class House:
             Worker(f"worker{n}", directory / f"worker{n}", environment(
                 self.redis.url, self.sim.url, HEADGATE_POLICY=policy, HEADGATE_LEASE_SECONDS=12,
                 HEADGATE_RETRY_BASE_MS=1000, HEADGATE_MAX_ATTEMPTS=3, HEADGATE_LOG_LEVEL="warn",
-                HEADGATE_CONCURRENCY=SLOTS // worker_count)).up(wait_ready=False)
+                HEADGATE_CONCURRENCY=SLOTS // worker_count,
+                HEADGATE_FAIR=os.environ.get("FAIR"))).up(wait_ready=False)
             for n in range(worker_count)]
         for worker in self.workers:
             worker.wait_ready(60)

@@ -15,8 +15,13 @@ SCRIPTS = ["claim", "begin", "settle", "dead", "retry", "release", "reap", "beat
            "dead_retry"]
 # The scripts' clock is a list of seconds and microseconds, which the model moves.
 REAL_TIME, MODEL_TIME = "redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)"
-# One worker holds more than a reap takes at once.
-REAL_BATCH, MODEL_BATCH = "(#tokens, 500)", "(#tokens, 2)"
+# One worker holds more than a reap takes at once, and more jobs wait than a claim sorts.
+BATCHES = {"(#tokens, 500)": "(#tokens, 2)", "sorted, -2000, -1": "sorted, -2, -1",
+           "SORT_BYTES, PASSED_TURNS = 256, 4 * 1024 * 1024, 256": "SORT_BYTES, PASSED_TURNS = 3, 100, 2"}
+# What stands between the prelude and a script.
+PARTS = {"claim": ["tenant"]}
+# The keys that every worker's step has at the end.
+EXTRA_KEYS = ["sorted", "sorted:jobs", "turns", "returned", "busy"]
 # Names of the scripts' headers that are no key's name.
 KEY_NAMES = {"delayed_jobs": "delayed:jobs"}
 PREFIX = "headgate:{q}:"
@@ -44,19 +49,21 @@ class Script:
 
     def __init__(self, name, mutation=None):
         self.name = name
-        self.source = "".join(_text(part, mutation) for part in ("prelude", name))
-        assert REAL_TIME in self.source and (name != "reap" or REAL_BATCH in self.source)
-        self.source = self.source.replace(REAL_TIME, MODEL_TIME).replace(REAL_BATCH, MODEL_BATCH)
+        self.source = "".join(_text(part, mutation) for part in ["prelude", *PARTS.get(name, []), name])
+        assert REAL_TIME in self.source
+        for real, model in {REAL_TIME: MODEL_TIME, **BATCHES}.items():
+            self.source = self.source.replace(real, model)
         self.sha = hashlib.sha1(self.source.encode()).hexdigest()
         header = re.search(r"^-- KEYS (.*?)^(?:-- [A-Z]|local)", _text(name), re.M | re.S).group(1)
         self.wanted = re.findall(r"\w+", header)
+        self.extra = [PREFIX + key for key in EXTRA_KEYS] if name not in ("cancel", "dead_retry") else []
 
     def keys(self, worker="", id="", reply_to=None):
         own = {"queue": "q", "inflight": f"{PREFIX}inflight:{worker}",
                "begun": f"{PREFIX}begun:{worker}", "result": f"{PREFIX}result:{id}",
                "reply": f"{PREFIX}reply:{id}", "reply_to": reply_to}
         names = [own.get(name, PREFIX + KEY_NAMES.get(name, name)) for name in self.wanted]
-        return [name for name in names if name is not None]
+        return [name for name in names if name is not None] + self.extra
 
 
 def _text(name, mutation=None):
@@ -93,6 +100,8 @@ class Box:
     def begin(self, mutation=None):
         """All is empty; one script may be a broken one."""
         self.scripts = {name: Script(name, mutation) for name in SCRIPTS}
+        sources = "".join(script.source for script in self.scripts.values())
+        assert all(model in sources for model in BATCHES.values()), "a script has changed"
         self.ask(["FLUSHALL"], ["SCRIPT", "LOAD", LOOK])
         self.set_clock(1_700_000_000_000)
 

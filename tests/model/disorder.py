@@ -10,7 +10,7 @@ from collections import deque
 
 from box import PREFIX, RedisError
 from judge import Broken, Judge
-from workers import LEASE_MS, Worker, running_prefix
+from workers import LEASE_MS, MODES, Worker, running_prefix
 
 WORKERS = 3
 IDS = "abcde"
@@ -24,6 +24,7 @@ class Disorder:
         self.strays = deque()  # what was on its way on connections that are gone, in their order
         self.pushed, self.trace = [], []
         self.no_memory, self.acts = False, 0
+        Worker.mode = MODES[0]
         for _ in range(WORKERS):
             self.join(0, 0)
 
@@ -54,8 +55,9 @@ class Disorder:
 
     def push(self, which, dice):
         n, id = len(self.pushed), IDS[which % len(IDS)]
-        payload = [json.dumps({"id": id, "n": n}), json.dumps({"id": id, "n": n, "reply_to": 1}),
-                   json.dumps({"n": n}), json.dumps({"id": id, "bad": n}), f"bad {n}",
+        tenant = [{"tenant": "t0"}, {"tenant": "t1"}, {"tenant": "t2"}, {}, {}][which // len(IDS) % 5]
+        payload = [json.dumps({"id": id, "n": n, **tenant}),
+                   json.dumps({"id": id, "n": n, "reply_to": 1, **tenant}), json.dumps({"n": n}), json.dumps({"id": id, "bad": n}), f"bad {n}",
                    self.pushed[dice % n] if n else f"bad {n}"][dice % 6]
         self.no_memory = False
         self.pushed.append(payload)
@@ -176,6 +178,11 @@ class Disorder:
     def flush(self, which, dice):
         self.box.ask(["SCRIPT", "FLUSH"])
 
+    def reload(self, which, dice):
+        """All workers read what tenants may have anew."""
+        Worker.mode = MODES[dice % len(MODES)]
+        self.trace.append(f"claims are {Worker.mode}")
+
     # ---- a run ----
 
     def act(self, action):
@@ -226,7 +233,7 @@ class Disorder:
 
 WEIGHTS = {"push": 8, "cancel": 2, "pause": 1, "dead_retry": 2, "think": 50, "deliver": 60, "hear": 8,
            "pop": 4, "leave": 1, "crash": 1, "cut": 3, "late": 8, "sleep": 1, "tick": 8, "leap": 1,
-           "refuse": 2, "flush": 1}
+           "refuse": 2, "flush": 1, "reload": 1}
 
 
 def actions_of(seed, length):

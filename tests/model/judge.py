@@ -1,16 +1,19 @@
 """What must be true of the keys after every single command, whatever happened before."""
 
+import hashlib
 import json
 from collections import Counter
 
 from box import PREFIX
-from workers import Job
+from workers import CAPS, Job
 
 # Where a job can be: a key (with a colon at its end: several), and how payloads are read from its value.
 PLACES = {
     "q": list,
     PREFIX + "inbox": list,
     PREFIX + "inflight:": lambda pairs: pairs[1::2],
+    PREFIX + "sorted:jobs": lambda pairs: [job for name, job in zip(pairs[::2], pairs[1::2])
+                                           if name not in ("last", "time")],
     PREFIX + "delayed:jobs": lambda pairs: [entry.split("\n", 1)[1] for entry in pairs[1::2]],
 }
 # What may stay when all jobs are final and all workers gone.
@@ -27,6 +30,10 @@ class Broken(Exception):
 def check(promise, is_kept, detail):
     if not is_kept:
         raise Broken(promise, detail)
+
+
+def number_of(tenant):
+    return float(int(hashlib.sha1(tenant.encode()).hexdigest()[:12], 16))
 
 
 def pairs(value):
@@ -54,6 +61,10 @@ class Keys:
         self.stats = pairs(keys.get(PREFIX + "stats"))
         self.crashes = pairs(keys.get(PREFIX + "crashes"))
         self.letters = keys.get(PREFIX + "dead", [])
+        self.sorted = pairs(keys.get(PREFIX + "sorted"))
+        self.sorted_jobs = pairs(keys.get(PREFIX + "sorted:jobs"))
+        self.turns = pairs(keys.get(PREFIX + "turns"))
+        self.busy = pairs(keys.get(PREFIX + "busy"))
         self.inflight = self._of_workers("inflight:")
         self.begun = self._of_workers("begun:")
 
@@ -88,6 +99,9 @@ class Judge:
         self._finals_stay(before, words[0])
         self._one_final_told_once()
         self._records_agree()
+        self._tenants_agree()
+        if words[0] == "claim" and not is_refused and "caps" in words:
+            self._counted(words, reply)
         self._letters_explained()
         if words[0] == "begin" and not is_refused:
             self._begun(words, reply[0])
@@ -150,6 +164,27 @@ class Judge:
         for worker, _ in now.inflight:
             check("somebody will look at a record", worker in now.workers, worker)
 
+    def _tenants_agree(self):
+        now = self.keys
+        check("a sorted job has its place", set(now.sorted) == set(now.sorted_jobs) - {"last", "time"}, now.sorted)
+        having = {number_of(tenant) for tenant in now.turns}
+        check("a sorted job's tenant has its turn", {float(n) for n in now.sorted.values()} <= having,
+              now.turns)
+        for name, number in now.sorted.items():
+            check("a sorted job is its tenant's",
+                  float(number) == number_of(Job(now.sorted_jobs[name]).tenant), name)
+        for claim in now.busy:
+            check("what counts as a claim is one", tuple(claim.split(" ")) in now.inflight, claim)
+        counts = Counter(float(number) for number in now.busy.values())
+        for tenant in ("", "t0", "t1", "t2"):
+            check("nobody has more claims than allowed",
+                  counts[number_of(tenant)] <= CAPS.get(tenant, CAPS["*"]), tenant)
+
+    def _counted(self, words, reply):
+        worker = words[2 + int(words[1])]
+        for token in reply[2::4]:
+            check("a claim of who has a limit counts", f"{worker} {token}" in self.keys.busy, token)
+
     def _letters_explained(self):
         letters = Counter(self.keys.letters)
         check("a letter is written once", not letters or max(letters.values()) == 1, letters)
@@ -196,7 +231,8 @@ class Judge:
             history, payload = entry.split("\n", 1)
             if not history.startswith("0 0 "):
                 self.seasoned.add(payload)
-        for payload in [*self.keys.raw.get("q", []), *self.keys.raw.get(PREFIX + "inbox", [])]:
+        for payload in [*self.keys.raw.get("q", []), *self.keys.raw.get(PREFIX + "inbox", []),
+                        *self.keys.sorted_jobs.values()]:
             check("a job keeps its history",
                   payload not in self.seasoned or self.accepted[payload] > 1, payload)
 

@@ -6,7 +6,7 @@ from disorder import actions_of
 from model import STEPS, run, shorten
 from mutations import MUTATIONS
 
-SEEDS, SEEDS_OF_A_MUTATION = 20, 60
+SEEDS, SEEDS_OF_A_MUTATION = 20, range(200, 260)
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,12 @@ def test_the_same_seed_is_the_same_run(box):
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_broken_script_is_found(box, mutation):
     assert any(run(box, actions_of(seed, STEPS), mutation)[0]
-               for seed in range(SEEDS_OF_A_MUTATION)), "nobody has noticed"
+               for seed in SEEDS_OF_A_MUTATION), "nobody has noticed"
 
 
 def test_a_run_that_breaks_a_promise_is_shortened(box):
     mutation = MUTATIONS[0]
-    seed, broken = next((seed, broken) for seed in range(SEEDS_OF_A_MUTATION)
+    seed, broken = next((seed, broken) for seed in SEEDS_OF_A_MUTATION
                         if (broken := run(box, actions_of(seed, STEPS), mutation)[0]))
     fewer = shorten(box, actions_of(seed, STEPS), broken.promise, mutation)
     assert len(fewer) < STEPS / 4

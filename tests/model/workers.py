@@ -11,6 +11,9 @@ from box import PREFIX, RedisError
 
 LEASE_MS, TTL_MS, DEAD_MAX, DEATHS_MAX = 12_000, 86_400_000, 1000, 3
 CLAIMS_MAX = 4
+# What claims are told of tenants, one for all workers; t1 may have one claim at a time, all others two.
+MODES, CAPS = ["fair", "plain", "caps"], {"t0": 3, "t1": 1, "*": 3}
+TENANTS = json.dumps({"t0": [3, CAPS["t0"]], "t1": [1, CAPS["t1"]], "*": [1, CAPS["*"]]})
 
 
 def running_prefix(id):
@@ -26,6 +29,7 @@ class Job:
         self.id, self.n = fields.get("id", ""), fields.get("n")
         self.is_bad = "bad" in fields
         self.reply_to = "replies" if fields.get("reply_to") else None
+        self.tenant = fields.get("tenant", "")
 
 
 class Claim:
@@ -49,6 +53,8 @@ class Command:
 
 
 class Worker:
+    mode = MODES[0]
+
     def __init__(self, name, box):
         self.name, self.box = name, box
         self.pipe, self.replies, self.pops = deque(), deque(), deque()
@@ -109,8 +115,8 @@ class Worker:
     def claim(self, most=2):
         self.is_claiming = True
         max_bytes = 40 if self.next_token % 3 == 0 else 1_000_000
-        self.send("claim", [self.name, most, self.next_token, max_bytes], self.on_claims,
-                  self.on_claim_failed)
+        self.send("claim", [self.name, most, self.next_token, max_bytes, self.mode, TENANTS],
+                  self.on_claims, self.on_claim_failed)
         self.next_token += most
 
     def give_back_inbox(self):
@@ -158,7 +164,7 @@ class Worker:
         self.claims.clear()
         self.repeats.clear()
         self.is_leaving = True
-        self.reap(self.name, "leave", self.on_left)
+        self.reap(self.name, "unsort", self.on_left)
 
     # ---- what it hears ----
 
@@ -211,7 +217,7 @@ class Worker:
 
     def on_left(self, reply):
         if reply[1]:
-            self.reap(self.name, "leave", self.on_left)
+            self.reap(self.name, "unsort" if len(self.pipe) % 3 else "leave", self.on_left)
         else:
             self.has_left = True
 

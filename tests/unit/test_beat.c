@@ -86,6 +86,7 @@ new_queue(struct fixture *f, const char *worker)
         .lease_ms = LEASE_MS,
         .result_ttl_ms = 60000,
         .dead_max = 2,
+        .is_fair = true,
     });
 
     for (int i = 0; i < SCRIPT_COUNT; i++) {

@@ -182,25 +182,25 @@ what_a_new_file_does_not_say_is_as_without_it(void **state)
 }
 
 static void
-queues_of_the_file_are_the_list_or_only_tell_which_are_fair(void **state)
+queues_of_the_file_are_the_list_or_only_tell_which_are_not_fair(void **state)
 {
     static const char text[] = "{\"queues\": {\"urgent\": {}, \"bulk\": {\"weight\": 3, "
-                               "\"fair\": true}}}";
+                               "\"fair\": false}}}";
     struct whole w;
 
     whole_open(&w, text, NULL);
     assert_int_equal(w.config.queue_count, 2);
     assert_string_equal(w.config.queues[0].name, "urgent");
     assert_int_equal(w.config.queues[0].weight, 0);
-    assert_false(w.config.queues[0].is_fair);
+    assert_true(w.config.queues[0].is_fair);
     assert_int_equal(w.config.queues[1].weight, 3);
-    assert_true(w.config.queues[1].is_fair);
+    assert_false(w.config.queues[1].is_fair);
     whole_close(&w);
     whole_open(&w, text, &(struct given){"HEADGATE_QUEUES", "bulk=5,other"});
     assert_int_equal(w.config.queue_count, 2);
     assert_int_equal(w.config.queues[0].weight, 5);
-    assert_true(w.config.queues[0].is_fair);
-    assert_false(w.config.queues[1].is_fair);
+    assert_false(w.config.queues[0].is_fair);
+    assert_true(w.config.queues[1].is_fair);
     whole_close(&w);
     (void)state;
 }
@@ -493,7 +493,7 @@ main(void)
         cmocka_unit_test(the_models_of_the_file_are_the_list_when_the_environment_names_none),
         cmocka_unit_test(the_file_only_describes_what_the_environment_names),
         cmocka_unit_test(what_a_new_file_does_not_say_is_as_without_it),
-        cmocka_unit_test(queues_of_the_file_are_the_list_or_only_tell_which_are_fair),
+        cmocka_unit_test(queues_of_the_file_are_the_list_or_only_tell_which_are_not_fair),
         cmocka_unit_test(a_tenant_has_its_own_or_what_all_others_have),
         cmocka_unit_test(a_new_type_has_what_the_file_says_and_modest_defaults),
         cmocka_unit_test(a_built_in_type_keeps_what_the_file_does_not_change),

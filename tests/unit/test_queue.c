@@ -62,6 +62,7 @@ new_queue(struct fixture *f, const char *worker)
         .lease_ms = 60000,
         .result_ttl_ms = 60000,
         .dead_max = 2,
+        .is_fair = true,
     });
 }
 

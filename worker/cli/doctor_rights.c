@@ -49,6 +49,7 @@ static const char *const commands[][6] = {
     {"HDEL", KEY, "f"},
     {"HEXISTS", KEY, "f"},
     {"HINCRBY", KEY, "f", "1"},
+    {"INCR", KEY},
     {"HKEYS", KEY},
     {"HLEN", KEY},
     {"ZADD", KEY, "1", "m"},
@@ -64,8 +65,9 @@ static const char *const commands[][6] = {
 
 /* What follows "<prefix>:{<queue>}:". docs/redis-keys.md */
 static const char *const queue_keys[] = {
-    "result:x", "reply:x", "inbox",   "inflight:x",   "begun:x",   "owners",  "workers",
-    "dead",     "stats",   "delayed", "delayed:jobs", "cancelled", "crashes", "paused",
+    "result:x", "reply:x",     "inbox",   "inflight:x",   "begun:x",   "owners",  "workers",
+    "dead",     "stats",       "delayed", "delayed:jobs", "cancelled", "crashes", "paused",
+    "sorted",   "sorted:jobs", "turns",   "returned",     "busy",
 };
 static const char *const model_keys[] = {"cooldown", "throttled", "throttles", "stats"};
 static const char *const channel_commands[] = {"PUBLISH", "SUBSCRIBE"};

@@ -16,7 +16,7 @@ struct desk {
 
 /* The keys of one call: made, sent, freed. */
 struct key_list {
-    char *names[8];
+    char *names[12];
     int count;
 };
 
@@ -163,7 +163,9 @@ desk_pause(struct desk *desk, const char *queue, bool is_paused, redis_reply_fn 
 struct redis_call *
 desk_stats(struct desk *desk, const char *queue, redis_reply_fn *fn, void *arg)
 {
-    static const char *const names[] = {"delayed", "owners", "dead", "workers", "paused", "inbox"};
+    static const char *const names[] = {"delayed", "owners",   "dead",   "workers",
+                                        "paused",  "inbox",    "sorted", "sorted:jobs",
+                                        "turns",   "returned", "busy"};
     struct key_list keys = {0};
     struct redis_args args = {0};
     struct redis_call *call;

@@ -5,6 +5,7 @@
 #include "common/stop_point.h"
 #include "worker/queue/keys.h"
 #include "worker/queue/queue_internal.h"
+#include "worker/queue/tenants.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,12 +27,23 @@ static void
 name_keys(struct queue *queue)
 {
     static const char *const shared[KEY_COUNT] = {
-        [KEY_DELAYED] = "delayed",   [KEY_DELAYED_JOBS] = "delayed:jobs",
-        [KEY_OWNERS] = "owners",     [KEY_WORKERS] = "workers",
-        [KEY_INBOX] = "inbox",       [KEY_PAUSED] = "paused",
-        [KEY_CRASHES] = "crashes",   [KEY_CANCELLED] = "cancelled",
-        [KEY_STATS] = "stats",       [KEY_DEAD] = "dead",
-        [KEY_DONE_CHANNEL] = "done", [KEY_CONTROL_CHANNEL] = "control",
+        [KEY_DELAYED] = "delayed",
+        [KEY_DELAYED_JOBS] = "delayed:jobs",
+        [KEY_OWNERS] = "owners",
+        [KEY_WORKERS] = "workers",
+        [KEY_INBOX] = "inbox",
+        [KEY_PAUSED] = "paused",
+        [KEY_CRASHES] = "crashes",
+        [KEY_CANCELLED] = "cancelled",
+        [KEY_STATS] = "stats",
+        [KEY_DEAD] = "dead",
+        [KEY_SORTED] = "sorted",
+        [KEY_SORTED_JOBS] = "sorted:jobs",
+        [KEY_TURNS] = "turns",
+        [KEY_RETURNED] = "returned",
+        [KEY_BUSY] = "busy",
+        [KEY_DONE_CHANNEL] = "done",
+        [KEY_CONTROL_CHANNEL] = "control",
     };
     static const char *const own[KEY_COUNT] = {
         [KEY_INFLIGHT] = "inflight",
@@ -61,10 +73,22 @@ queue_new(const struct queue_options *options)
     queue->result_ttl_ms = options->result_ttl_ms;
     queue->dead_max = options->dead_max;
     queue->flavour = options->flavour;
+    queue->tenants = xevbuffer();
+    queue_set_fairness(queue, options->is_fair, options->tenants);
     queue->next_token = 1;
     name_keys(queue);
     queue_scripts_init(queue->scripts, queue->flavour == NULL ? NULL : queue->flavour->scripts);
     return queue;
+}
+
+void
+queue_set_fairness(struct queue *queue, bool is_fair, const struct tenants *tenants)
+{
+    queue->is_fair = is_fair;
+    evbuffer_drain(queue->tenants, evbuffer_get_length(queue->tenants));
+    if (tenants != NULL)
+        tenants_put_json(tenants, queue->tenants);
+    queue->has_caps = tenants != NULL && tenants_have_limit(tenants);
 }
 
 void
@@ -85,6 +109,7 @@ queue_free(struct queue *queue)
     }
     for (int i = 0; i < KEY_COUNT; i++)
         free(queue->keys[i]);
+    evbuffer_free(queue->tenants);
     free(queue->prefix);
     free(queue->name);
     free(queue->worker);
@@ -119,17 +144,27 @@ queue_args_keys(const struct queue *queue, struct redis_args *args, const enum q
     queue_args_extra_keys(queue, args);
 }
 
+static const enum queue_key own_extra_keys[] = {KEY_SORTED, KEY_SORTED_JOBS, KEY_TURNS,
+                                                KEY_RETURNED, KEY_BUSY};
+
 int
 queue_extra_keys(const struct queue *queue)
 {
-    return queue->flavour == NULL ? 0 : queue->flavour->key_count;
+    return queue->flavour == NULL ? COUNT_OF(own_extra_keys) : queue->flavour->key_count;
+}
+
+const char *
+queue_extra_key(const struct queue *queue, int index)
+{
+    return queue->flavour == NULL ? queue->keys[own_extra_keys[index]]
+                                  : queue->flavour->keys[index];
 }
 
 void
 queue_args_extra_keys(const struct queue *queue, struct redis_args *args)
 {
     for (int i = 0; i < queue_extra_keys(queue); i++)
-        redis_arg(args, queue->flavour->keys[i]);
+        redis_arg(args, queue_extra_key(queue, i));
 }
 
 int
@@ -312,6 +347,9 @@ queue_claim(struct queue *queue, int max, int64_t max_bytes, queue_claims_fn *fn
     redis_arg_int(&args, max);
     redis_arg_int(&args, (int64_t)queue->next_token);
     redis_arg_int(&args, max_bytes);
+    redis_arg(&args, !queue->is_fair ? "plain" : queue->has_caps ? "caps" : "fair");
+    redis_arg_bytes(&args, (const char *)evbuffer_pullup(queue->tenants, -1),
+                    evbuffer_get_length(queue->tenants));
     queue_args_end(queue, &args);
     /* Used once even if the call fails: Redis may have run it. */
     queue->next_token += (uint64_t)max;

@@ -23,6 +23,7 @@
 struct queue;
 struct queue_op; /* a step that is under way */
 struct queue_flavour;
+struct tenants;
 
 struct queue_options {
     struct event_base *base;   /* borrowed */
@@ -34,11 +35,15 @@ struct queue_options {
     int64_t result_ttl_ms;
     int64_t dead_max;
     const struct queue_flavour *flavour; /* borrowed; NULL: a list of our own jobs */
+    bool is_fair;                        /* tenants take turns while jobs have to wait */
+    const struct tenants *tenants;       /* borrowed until queue_new returns; NULL: all are alike */
 };
 
 struct queue *queue_new(const struct queue_options *options);
 /* Steps under way are forgotten; their callbacks do not run. */
 void queue_free(struct queue *queue);
+/* From the next claim on: do tenants take turns, and what have they? NULL: all are alike. */
+void queue_set_fairness(struct queue *queue, bool is_fair, const struct tenants *tenants);
 const char *queue_name(const struct queue *queue);
 /* The channel on which the queue's workers are told: "cancel <id>", "pause", "resume". */
 const char *queue_control_channel(const struct queue *queue);

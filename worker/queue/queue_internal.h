@@ -21,6 +21,11 @@ enum queue_key {
     KEY_OWNERS,
     KEY_WORKERS,
     KEY_PAUSED,
+    KEY_SORTED,
+    KEY_SORTED_JOBS,
+    KEY_TURNS,
+    KEY_RETURNED,
+    KEY_BUSY,
     KEY_CRASHES,
     KEY_CANCELLED,
     KEY_STATS,
@@ -46,6 +51,9 @@ struct queue {
     int64_t result_ttl_ms;
     int64_t dead_max;
     const struct queue_flavour *flavour; /* borrowed; NULL: none */
+    bool is_fair;
+    bool has_caps;
+    struct evbuffer *tenants; /* owned; as claim.lua takes them */
     uint64_t next_token;
     struct held_claim *held; /* what memory says this worker holds */
     struct redis_script scripts[SCRIPT_COUNT];
@@ -69,6 +77,7 @@ struct queue_request {
     int pop_count;
     char *reap_worker; /* whose jobs go back; owned */
     bool is_leaving;
+    int64_t unsort_until_ms; /* a leaving one: monotonic */
     int64_t given_back;
     struct queue_request *prev, *next;
 };
@@ -80,14 +89,15 @@ bool queue_holds(const struct queue *queue, uint64_t token);
 
 /* The connection that all steps of this queue share, in order. */
 struct redis *queue_commands(struct queue *queue);
-/* Starts an argument list: the number of keys, then these keys, then the flavour's. */
+/* Starts an argument list: the number of keys, then these keys, then those that every step has. */
 void queue_args_keys(const struct queue *queue, struct redis_args *args, const enum queue_key *keys,
                      int count);
 /* The end of every argument list: what the flavour adds, and how many that are. */
 int queue_extra_args(const struct queue *queue);
 void queue_args_end(const struct queue *queue, struct redis_args *args);
-/* How many keys the flavour adds, and they themselves. */
+/* How many keys every step has at the end, the flavour's or ours, and they themselves. */
 int queue_extra_keys(const struct queue *queue);
+const char *queue_extra_key(const struct queue *queue, int index);
 void queue_args_extra_keys(const struct queue *queue, struct redis_args *args);
 
 #endif

@@ -1,5 +1,6 @@
 /* A worker's standing: its beat, what is reaped when that ends, what it gives back when it goes,
  * and whether its record is what it believes. */
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/stop_point.h"
@@ -10,7 +11,9 @@
 
 /* How long the death of a worker counts against its jobs. */
 #define CRASHES_REMEMBERED_MS (24 * 3600 * 1000)
-#define COUNT_OF(array)       ((int)(sizeof(array) / sizeof((array)[0])))
+/* How long a worker that leaves may put sorted jobs back before it gives back its own. */
+#define UNSORT_MS       1000
+#define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 /* ---- reconcile: a claim whose reply was lost ---- */
 
@@ -170,6 +173,14 @@ on_reaped(const redisReply *reply, const struct error *error, void *arg)
         reap_end(request, error);
 }
 
+static const char *
+manner_of(const struct queue_request *request)
+{
+    if (!request->is_leaving)
+        return "reap";
+    return clock_mono_ms() < request->unsort_until_ms ? "unsort" : "leave";
+}
+
 static void
 reap_send(struct queue_request *request)
 {
@@ -193,7 +204,7 @@ reap_send(struct queue_request *request)
     redis_arg(&args, queue->keys[KEY_STATS]);
     queue_args_extra_keys(queue, &args);
     redis_arg(&args, worker);
-    redis_arg(&args, request->is_leaving ? "leave" : "reap");
+    redis_arg(&args, manner_of(request));
     redis_arg_int(&args, CRASHES_REMEMBERED_MS);
     queue_args_end(queue, &args);
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_REAP], &args, 0, on_reaped, request);
@@ -217,6 +228,7 @@ queue_leave(struct queue *queue, queue_left_fn *fn, void *arg)
 
     request->reap_worker = xstrdup(queue->worker);
     request->is_leaving = true;
+    request->unsort_until_ms = clock_mono_ms() + UNSORT_MS;
     request->fn.left = fn;
     reap_send(request);
 }

@@ -107,7 +107,7 @@ static void
 op_extra_keys(struct queue_op *op)
 {
     for (int i = 0; i < queue_extra_keys(op->queue); i++)
-        op_text(op, op->queue->flavour->keys[i]);
+        op_text(op, queue_extra_key(op->queue, i));
 }
 
 /* The end of the arguments. */

@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,4 +90,33 @@ tenants_find(const struct tenants *tenants, const char *name)
             low = middle + 1;
     }
     return &tenants->others;
+}
+
+bool
+tenants_have_limit(const struct tenants *tenants)
+{
+    bool has_limit = tenants->others.max_in_flight > 0;
+
+    for (int i = 0; i < tenants->count; i++)
+        has_limit = has_limit || tenants->named[i].max_in_flight > 0;
+    return has_limit;
+}
+
+static void
+put_tenant(const struct tenant *tenant, struct evbuffer *out)
+{
+    evbuffer_add_printf(out, "%s", evbuffer_get_length(out) == 0 ? "{" : ",");
+    json_put_string(out, tenant->name, strlen(tenant->name));
+    evbuffer_add_printf(out, ":[%.17g,%" PRId64 "]", tenant->weight, tenant->max_in_flight);
+}
+
+void
+tenants_put_json(const struct tenants *tenants, struct evbuffer *out)
+{
+    if (tenants->count == 0 && tenants->others.weight == 1 && tenants->others.max_in_flight == 0)
+        return;
+    for (int i = 0; i < tenants->count; i++)
+        put_tenant(&tenants->named[i], out);
+    put_tenant(&tenants->others, out);
+    evbuffer_add_printf(out, "}");
 }

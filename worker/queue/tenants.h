@@ -10,6 +10,8 @@
 
 #include "common/config_file.h"
 
+#include <event2/buffer.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TENANT_NAME_MAX 256
@@ -33,5 +35,9 @@ int tenants_init(struct tenants *tenants, const struct config_part *section,
 void tenants_release(struct tenants *tenants);
 /* What a tenant has; never NULL. */
 const struct tenant *tenants_find(const struct tenants *tenants, const char *name);
+/* Has anyone a limit? */
+bool tenants_have_limit(const struct tenants *tenants);
+/* Appends {"acme":[2,50],"*":[1,0]}, as claim.lua takes it; nothing when all are alike. */
+void tenants_put_json(const struct tenants *tenants, struct evbuffer *out);
 
 #endif

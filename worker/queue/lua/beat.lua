@@ -3,9 +3,10 @@
 -- KEYS workers, inflight, inbox, delayed, cancelled, paused, stats
 -- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms
 -- Returns {1 when the worker was still registered (0: others have its jobs), Redis' time in Unix
---   ms, 1 when paused, claims on record, inbox length, ms until the next delayed job or -1,
---   {workers whose lease has ended}, {ids cancelled since}}; or an error, and no lease, when a
---   newer version of Headgate has laid out the keys.
+--   ms, 1 when paused, claims on record, inbox length, ms until the next delayed job (0 when jobs
+--   are sorted by tenant, where no blocking pop sees them) or -1, {workers whose lease has ended},
+--   {ids cancelled since}}; or an error, and no lease, when a newer version of Headgate has laid out
+--   the keys.
 local workers, inflight, inbox, delayed, cancelled, paused, stats = unpack(KEYS)
 local worker, lease_ms, since, remember_ms =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -26,6 +27,7 @@ redis.call('ZADD', workers, now + lease_ms, worker)
 redis.call('ZREMRANGEBYSCORE', cancelled, '-inf', now - remember_ms)
 
 local next_due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+if redis.call('EXISTS', sorted) == 1 then next_due = now end
 return {
     was_registered, now, redis.call('EXISTS', paused), redis.call('HLEN', inflight),
     redis.call('LLEN', inbox), next_due and math.max(0, tonumber(next_due) - now) or -1,

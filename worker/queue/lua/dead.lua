@@ -8,7 +8,7 @@
 local dead, letter, keep, has_run = KEYS[9], ARGV[9], tonumber(ARGV[10]), ARGV[11] == '1'
 local f = {
     inflight = KEYS[1], begun = KEYS[2], owners = KEYS[3], cancelled = KEYS[4],
-    crashes = KEYS[5], stats = KEYS[6], result = KEYS[7], reply = KEYS[8], reply_to = KEYS[10],
+    crashes = KEYS[5], stats = KEYS[6], result = KEYS[7], reply = KEYS[8], reply_to = #KEYS == 15 and KEYS[10],
     worker = ARGV[1], token = ARGV[2], id = ARGV[3], state = ARGV[4],
     running_prefix = ARGV[5], document = ARGV[6], ttl_ms = ARGV[7], done_channel = ARGV[8],
 }

@@ -4,9 +4,17 @@
 -- (out of memory) is always written first, what frees memory last: a script that
 -- is refused has then changed nothing.
 
+-- Every worker's step has these keys at the end: jobs that were sorted by tenant (docs/redis-keys.md).
+local sorted, sorted_jobs, turns, returned, busy = unpack(KEYS, #KEYS - 4)
+
 local function now_ms()
     local time = redis.call('TIME')
     return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- 48 bits, as text, that stand for a tenant where a number is needed.
+local function number_of(tenant)
+    return string.format('%.0f', tonumber(redis.sha1hex(tenant):sub(1, 12), 16))
 end
 
 -- Is there a final result? A running one begins with `running_prefix`.
@@ -21,6 +29,7 @@ end
 local function forget(inflight, begun, owners, worker, token, id)
     redis.call('HDEL', inflight, token)
     redis.call('HDEL', begun, token)
+    redis.call('ZREM', busy, worker .. ' ' .. token)
     if id ~= '' and redis.call('HGET', owners, id) == worker .. ' ' .. token then
         redis.call('HDEL', owners, id)
     end
@@ -28,7 +37,8 @@ end
 
 -- Gives a claim back, no attempt spent: to the head of the queue as the producer
 -- pushed it, or, when it has a history (failed or waited before), to the delayed
--- set, due now, where the history is kept.
+-- set, due now, where the history is kept. How many at the head were given back is counted:
+-- they had their turn already.
 -- A history is "<attempts> <waits> <since ms> <id>".
 local function give_back(keys, worker, token, now)
     local payload = redis.call('HGET', keys.inflight, token)
@@ -42,6 +52,7 @@ local function give_back(keys, worker, token, now)
         redis.call('ZADD', keys.delayed, now, id)
     else
         redis.call('LPUSH', keys.queue, payload)
+        redis.call('INCR', returned)
     end
     forget(keys.inflight, keys.begun, keys.owners, worker, token, id)
     return payload, is_begun

@@ -1,14 +1,23 @@
 -- Where the jobs of a queue are. Reads only.
 --
--- KEYS queue, delayed, owners, dead, workers, paused, inbox
+-- KEYS queue, delayed, owners, dead, workers, paused, inbox, and those of every step
 -- Returns {paused, waiting, in flight, delayed, dead, live workers, Unix ms, the first 4096
 -- bytes of the oldest waiting payload or nil}.
 local queue, delayed, owners, dead, workers, paused, inbox = unpack(KEYS)
 local now = now_ms()
 local due = redis.call('ZCOUNT', delayed, '-inf', now)
-local head = redis.call('LINDEX', inbox, 0) or redis.call('LINDEX', queue, 0)
+local waiting = redis.call('LLEN', inbox) + redis.call('LLEN', queue) + redis.call('ZCARD', sorted)
+-- Jobs are sorted in the order in which they came: the oldest is the first of a tenant's.
+local name
+for _, tenant in ipairs(redis.call('ZRANGE', turns, 0, 999)) do
+    local number = number_of(tenant)
+    local first = redis.call('ZRANGEBYSCORE', sorted, number, number, 'LIMIT', 0, 1)[1]
+    if first and (not name or first < name) then name = first end
+end
+local head = redis.call('LINDEX', inbox, 0) or name and redis.call('HGET', sorted_jobs, name) or
+    redis.call('LINDEX', queue, 0)
 return {
-    redis.call('EXISTS', paused), redis.call('LLEN', queue) + redis.call('LLEN', inbox) + due,
+    redis.call('EXISTS', paused), waiting + due,
     redis.call('HLEN', owners), redis.call('ZCARD', delayed) - due,
     redis.call('LLEN', dead), redis.call('ZCOUNT', workers, now, '+inf'), now,
     head and head:sub(1, 4096) or false,

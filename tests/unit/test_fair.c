@@ -1,0 +1,772 @@
+/* Tenants take turns: the order in which jobs leave a queue, on a real Redis. */
+#include "worker/queue/queue.h"
+
+#include "common/memory.h"
+#include "tests/support/loop.h"
+#include "tests/support/redis_server.h"
+#include "worker/job/job.h"
+#include "worker/queue/desk.h"
+#include "worker/queue/desk_view.h"
+#include "worker/queue/tenants.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LIMIT_MS     10000
+#define CLAIMS_MAX   64
+#define KEY(what)    "headgate:{q}:" what
+#define HEAVY_WEIGHT 4
+
+struct fixture {
+    struct event_base *base;
+    struct redis_server *server;
+    struct redis_route *route;
+    struct desk *desk;
+    struct queue *queue; /* of worker "w1" */
+    struct queue *other; /* of worker "w2" */
+    bool is_ready;
+    int answers;
+    char order[1024]; /* what the last claim brought: "a1 b1" */
+    enum claim_status status;
+    int64_t next_due_ms;
+    uint64_t tokens[CLAIMS_MAX];
+    struct queue_view view;
+};
+
+static void
+on_state(bool is_ready, const struct error *why, void *arg)
+{
+    (void)why;
+    ((struct fixture *)arg)->is_ready = is_ready;
+}
+
+static struct queue *
+new_queue(struct fixture *f, const char *worker)
+{
+    return queue_new(&(struct queue_options){
+        .base = f->base,
+        .route = f->route,
+        .prefix = "headgate",
+        .name = "q",
+        .worker = worker,
+        .lease_ms = 60000,
+        .result_ttl_ms = 60000,
+        .dead_max = 2,
+        .is_fair = true,
+    });
+}
+
+static void
+wait_answer(struct fixture *f)
+{
+    assert_true(loop_until_count(f->base, &f->answers, 1, LIMIT_MS));
+    f->answers = 0;
+}
+
+static void
+on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_null(error);
+    f->next_due_ms = reply->next_due_ms;
+    f->answers++;
+}
+
+static void
+do_beat(struct fixture *f, struct queue *queue)
+{
+    queue_beat(queue, 0, on_beat, f);
+    wait_answer(f);
+}
+
+/* "a1" of {"tenant":"a","n":1}, "-1" of {"n":1}. */
+static void
+add_name(struct fixture *f, const char *payload)
+{
+    size_t used = strlen(f->order);
+    char tenant[32] = "-";
+    const char *number = strstr(payload, "\"n\":");
+
+    sscanf(payload, "{\"tenant\":\"%31[^\"]", tenant);
+    snprintf(f->order + used, sizeof(f->order) - used, "%s%s%d", used > 0 ? " " : "", tenant,
+             number == NULL ? 0 : atoi(number + 4));
+}
+
+static void
+on_claims(enum claim_status status, struct claim *claims, int count, int64_t next_due_ms,
+          const struct error *error, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_null(error);
+    f->order[0] = '\0';
+    f->status = status;
+    f->next_due_ms = next_due_ms;
+    for (int i = 0; i < count; i++) {
+        f->tokens[i] = claims[i].token;
+        add_name(f, claims[i].payload);
+        free(claims[i].payload);
+    }
+    f->answers++;
+}
+
+static const char *
+claim(struct fixture *f, struct queue *queue, int max)
+{
+    queue_claim(queue, max, QUEUE_CLAIM_BYTES, on_claims, f);
+    wait_answer(f);
+    return f->order;
+}
+
+static void
+on_settled(enum settle_status status, void *arg)
+{
+    assert_int_equal(status, SETTLE_OK);
+    ((struct fixture *)arg)->answers++;
+}
+
+static void
+settle(struct fixture *f, struct queue *queue, uint64_t token)
+{
+    struct evbuffer *document = xevbuffer();
+
+    queue_settle(queue, token,
+                 &(struct settlement){.id = "", .state = "succeeded", .document = document},
+                 on_settled, f);
+    evbuffer_free(document);
+    wait_answer(f);
+}
+
+static void
+on_delayed(int64_t due_in_ms, void *arg)
+{
+    assert_true(due_in_ms >= 0);
+    ((struct fixture *)arg)->answers++;
+}
+
+static void
+on_left(int64_t given_back, const struct error *error, void *arg)
+{
+    (void)given_back;
+    assert_null(error);
+    ((struct fixture *)arg)->answers++;
+}
+
+static void
+leave(struct fixture *f, struct queue *queue)
+{
+    queue_leave(queue, on_left, f);
+    wait_answer(f);
+}
+
+static void
+on_stats(const redisReply *reply, const struct error *error, void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_null(error);
+    f->view = queue_view_read(reply);
+    f->answers++;
+}
+
+static void
+look(struct fixture *f)
+{
+    desk_stats(f->desk, "q", on_stats, f);
+    wait_answer(f);
+}
+
+static void
+push(struct fixture *f, const char *payload)
+{
+    redis_server_do(f->server, "RPUSH q %s", payload);
+}
+
+/* Jobs first to last of a tenant; NULL: of nobody. */
+static void
+push_jobs(struct fixture *f, const char *tenant, int first, int last)
+{
+    for (int n = first; n <= last; n++) {
+        char *payload = tenant == NULL ? xasprintf("{\"n\":%d}", n)
+                                       : xasprintf("{\"tenant\":\"%s\",\"n\":%d}", tenant, n);
+
+        push(f, payload);
+        free(payload);
+    }
+}
+
+static long long
+number(struct fixture *f, const char *command)
+{
+    redisReply *reply = redis_server_ask(f->server, command);
+    long long value = reply->integer;
+
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    freeReplyObject(reply);
+    return value;
+}
+
+/* The list, as everybody sees it. */
+static const char *
+list(struct fixture *f)
+{
+    redisReply *reply = redis_server_ask(f->server, "LRANGE q 0 -1");
+
+    f->order[0] = '\0';
+    for (size_t i = 0; i < reply->elements; i++)
+        add_name(f, reply->element[i]->str);
+    freeReplyObject(reply);
+    return f->order;
+}
+
+static bool
+w1_is_struck_off(void *arg)
+{
+    redisReply *reply =
+        redis_server_ask(((struct fixture *)arg)->server, "ZSCORE %s w1", KEY("workers"));
+    bool is_gone = reply->type == REDIS_REPLY_NIL;
+
+    freeReplyObject(reply);
+    return is_gone;
+}
+
+/* "w1" dies, and "w2" notices. */
+static void
+reap_w1(struct fixture *f)
+{
+    redis_server_do(f->server, "ZADD %s 1 w1", KEY("workers"));
+    queue_reap(f->other, "w1");
+    assert_true(loop_until(f->base, w1_is_struck_off, f, LIMIT_MS));
+}
+
+static void
+assert_nothing_is_left(struct fixture *f)
+{
+    assert_int_equal(0, number(f, "EXISTS q " KEY("sorted") " " KEY("sorted:jobs") " " KEY(
+                                      "turns") " " KEY("returned") " " KEY("busy")));
+}
+
+static int
+setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+    struct redis_url url = {0};
+
+    f->server = redis_server_new(NULL);
+    f->base = event_base_new();
+    snprintf(url.path, sizeof(url.path), "%s", f->server->socket);
+    f->route = redis_route_new(f->base, &url, "test", on_state, f);
+    assert_true(loop_until_flag(f->base, &f->is_ready, true, LIMIT_MS));
+    f->desk = desk_new(f->route, "headgate");
+    f->queue = new_queue(f, "w1");
+    f->other = new_queue(f, "w2");
+    do_beat(f, f->queue);
+    do_beat(f, f->other);
+    *state = f;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    redis_route_free(f->route);
+    queue_free(f->queue);
+    queue_free(f->other);
+    desk_free(f->desk);
+    event_base_free(f->base);
+    redis_server_free(f->server);
+    free(f);
+    return 0;
+}
+
+/* ---- whose turn it is ---- */
+
+static void
+jobs_that_can_all_be_taken_come_as_they_were_pushed(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 3);
+    push_jobs(f, "b", 1, 1);
+    assert_string_equal("a1 a2 a3 b1", claim(f, f->queue, 4));
+    assert_nothing_is_left(f);
+}
+
+static void
+a_queue_where_nobody_names_a_tenant_stays_a_list(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, NULL, 1, 5);
+    assert_string_equal("-1 -2", claim(f, f->queue, 2));
+    assert_int_equal(3, number(f, "LLEN q"));
+    assert_int_equal(0, number(f, "EXISTS " KEY("sorted")));
+}
+
+static void
+a_flood_delays_another_tenant_by_one_job_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "flood", 1, 50);
+    push_jobs(f, "quiet", 1, 2);
+    push_jobs(f, "flood", 51, 60);
+    assert_string_equal("flood1 quiet1 flood2 quiet2 flood3", claim(f, f->queue, 5));
+    push_jobs(f, "late", 1, 1);
+    assert_string_equal("flood4 late1 flood5", claim(f, f->queue, 3));
+}
+
+static void
+jobs_without_a_tenant_are_one_tenant_s(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, NULL, 1, 50);
+    push_jobs(f, "quiet", 1, 1);
+    assert_string_equal("-1 quiet1 -2", claim(f, f->queue, 3));
+}
+
+static void
+a_named_tenant_in_the_middle_of_a_plain_list_is_seen_when_it_is_reached(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, NULL, 1, 3);
+    push_jobs(f, "a", 1, 2);
+    push_jobs(f, NULL, 4, 6);
+    assert_string_equal("-1 -2 -3", claim(f, f->queue, 5));
+    assert_int_equal(CLAIM_FULL, f->status);
+    assert_string_equal("a1 -4", claim(f, f->queue, 2));
+}
+
+static void
+tenants_share_by_their_weights(void **state)
+{
+    struct fixture *f = *state;
+    struct tenant heavy = {.name = (char[]){"a"}, .weight = HEAVY_WEIGHT};
+    struct tenants tenants = {
+        .named = &heavy, .count = 1, .others = {.name = (char[]){"*"}, .weight = 1}};
+
+    queue_set_fairness(f->queue, true, &tenants);
+    push_jobs(f, "b", 1, 20);
+    push_jobs(f, "a", 1, 20);
+    assert_string_equal("a1 a2 a3 b1 a4 a5 a6 a7 b2 a8 a9 a10", claim(f, f->queue, 12));
+}
+
+static void
+who_leaves_and_comes_back_has_gained_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 9);
+    push_jobs(f, "b", 1, 9);
+    push_jobs(f, "0", 1, 1);
+    assert_string_equal("a1 b1 01", claim(f, f->queue, 3));
+    push_jobs(f, "0", 2, 2);
+    assert_string_equal("a2 b2 02", claim(f, f->queue, 3));
+    push_jobs(f, "0", 3, 3);
+    assert_string_equal("a3", claim(f, f->queue, 1));
+}
+
+/* Sessions, each with one job, that come faster than they are served. */
+static void
+ever_new_tenants_neither_overtake_nor_starve_who_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "old", 1, 9);
+    push_jobs(f, "z", 1, 1);
+    push_jobs(f, "y", 1, 1);
+    assert_string_equal("old1", claim(f, f->queue, 1));
+    push_jobs(f, "c", 1, 1);
+    push_jobs(f, "b", 1, 1);
+    assert_string_equal("z1 y1", claim(f, f->queue, 2));
+    push_jobs(f, "a", 1, 1);
+    assert_string_equal("old2 c1 b1 a1 old3", claim(f, f->queue, 5));
+}
+
+static void
+a_tenant_s_own_jobs_stay_in_their_order(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 20);
+    push_jobs(f, "b", 1, 1);
+    assert_string_equal("a1 b1", claim(f, f->queue, 2));
+    push_jobs(f, "a", 21, 22);
+    assert_string_equal("a2 a3 a4 a5 a6 a7 a8 a9 a10 a11 a12 a13 a14 a15 a16 a17 a18 a19 a20 a21",
+                        claim(f, f->queue, 20));
+    assert_string_equal("a22", claim(f, f->queue, 20));
+    assert_nothing_is_left(f);
+}
+
+static void
+equal_jobs_are_as_many_as_were_pushed(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 5; i++)
+        push_jobs(f, "a", 1, 1);
+    assert_string_equal("a1 a1", claim(f, f->queue, 2));
+    assert_string_equal("a1 a1 a1", claim(f, f->queue, 5));
+    assert_nothing_is_left(f);
+}
+
+static void
+a_long_queue_is_sorted_part_by_part(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 600);
+    assert_string_equal("a1", claim(f, f->queue, 1));
+    assert_int_equal(600 - 256, number(f, "LLEN q"));
+    claim(f, f->queue, 1);
+    claim(f, f->queue, 1);
+    assert_string_equal("a4", claim(f, f->queue, 1));
+    assert_int_equal(0, number(f, "LLEN q"));
+    assert_int_equal(596, number(f, "ZCARD " KEY("sorted")));
+}
+
+static void
+large_jobs_are_sorted_a_few_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    size_t size = 3 * 1024 * 1024;
+    char *payload = xcalloc(1, size + 64);
+    int at = sprintf(payload, "{\"tenant\":\"a\",\"n\":1,\"content\":\"");
+
+    memset(payload + at, 'x', size);
+    memcpy(payload + at + size, "\"}", 3);
+    for (int i = 0; i < 6; i++)
+        push(f, payload);
+    free(payload);
+    assert_string_equal("a1", claim(f, f->queue, 1));
+    assert_int_equal(4, number(f, "LLEN q"));
+    assert_string_equal("a1 a1 a1", claim(f, f->queue, 5));
+    assert_int_equal(CLAIM_FULL, f->status);
+}
+
+/* ---- who takes part ---- */
+
+static void
+a_worker_that_is_not_fair_takes_what_is_sorted_and_sorts_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 4);
+    push_jobs(f, "b", 1, 1);
+    assert_string_equal("a1", claim(f, f->queue, 1));
+    push_jobs(f, "a", 5, 6);
+    push_jobs(f, "b", 2, 2);
+    queue_set_fairness(f->other, false, NULL);
+    assert_string_equal("b1 a2 a3 a4 a5", claim(f, f->other, 5));
+    assert_int_equal(2, number(f, "LLEN q"));
+    assert_string_equal("a6 b2", claim(f, f->other, 5));
+    assert_nothing_is_left(f);
+}
+
+static void
+jobs_that_are_given_back_are_the_next_of_their_tenants(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 6);
+    push_jobs(f, "b", 1, 2);
+    assert_string_equal("a1 b1 a2", claim(f, f->queue, 3));
+    reap_w1(f);
+    assert_string_equal("a1 b1 a2", list(f));
+    assert_string_equal("b1 a1 b2 a2 a3", claim(f, f->other, 5));
+    assert_string_equal("a4 a5 a6", claim(f, f->other, 5));
+    assert_nothing_is_left(f);
+}
+
+static void
+when_the_last_worker_leaves_all_that_waits_is_in_the_list_as_it_was_pushed(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "b", 1, 2);
+    push_jobs(f, "a", 1, 2);
+    push_jobs(f, "b", 3, 3);
+    push_jobs(f, NULL, 1, 1);
+    assert_string_equal("b1 a1", claim(f, f->queue, 2));
+    push_jobs(f, "a", 3, 3);
+    leave(f, f->other);
+    assert_string_equal("a3", list(f));
+    leave(f, f->queue);
+    assert_string_equal("b1 a1 b2 a2 b3 -1 a3", list(f));
+    assert_int_equal(0, number(f, "EXISTS " KEY("sorted") " " KEY("sorted:jobs") " " KEY("turns")));
+}
+
+static void
+a_beat_tells_of_jobs_that_no_blocking_pop_sees(void **state)
+{
+    struct fixture *f = *state;
+
+    do_beat(f, f->other);
+    assert_int_equal(-1, f->next_due_ms);
+    push_jobs(f, "a", 1, 3);
+    claim(f, f->queue, 1);
+    do_beat(f, f->other);
+    assert_int_equal(0, f->next_due_ms);
+}
+
+static void
+sorted_jobs_count_as_waiting_and_the_oldest_is_found(void **state)
+{
+    struct fixture *f = *state;
+
+    push(f, "{\"tenant\":\"a\",\"n\":1,\"enqueued_at\":1000}");
+    push(f, "{\"tenant\":\"b\",\"n\":1,\"enqueued_at\":2000}");
+    push_jobs(f, "a", 2, 3);
+    assert_string_equal("a1", claim(f, f->queue, 1));
+    push(f, "{\"tenant\":\"c\",\"n\":1,\"enqueued_at\":3000}");
+    look(f);
+    assert_int_equal(4, f->view.waiting);
+    assert_true(f->view.oldest_seconds > 0);
+    assert_string_equal("b1", claim(f, f->queue, 1));
+    look(f);
+    assert_int_equal(3, f->view.waiting);
+}
+
+/* ---- most claims ---- */
+
+static void
+limit_a_to(struct fixture *f, int64_t most)
+{
+    struct tenant limited = {.name = (char[]){"a"}, .weight = 1, .max_in_flight = most};
+    struct tenants tenants = {
+        .named = &limited, .count = 1, .others = {.name = (char[]){"*"}, .weight = 1}};
+
+    queue_set_fairness(f->queue, true, &tenants);
+    queue_set_fairness(f->other, true, &tenants);
+}
+
+static void
+a_tenant_has_no_more_claims_than_it_may_in_the_whole_cluster(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t first;
+
+    limit_a_to(f, 2);
+    push_jobs(f, "a", 1, 5);
+    push_jobs(f, "b", 1, 3);
+    assert_string_equal("a1 b1", claim(f, f->queue, 2));
+    first = f->tokens[0];
+    assert_string_equal("a2 b2 b3", claim(f, f->other, 5));
+    assert_in_range(f->next_due_ms, 1, 1000); /* it is worth another look */
+    assert_string_equal("", claim(f, f->other, 5));
+    settle(f, f->queue, first);
+    assert_string_equal("a3", claim(f, f->other, 5));
+    assert_int_equal(2, number(f, "ZCARD " KEY("busy")));
+}
+
+static void
+a_dead_worker_s_claims_do_not_count_any_more(void **state)
+{
+    struct fixture *f = *state;
+
+    limit_a_to(f, 2);
+    push_jobs(f, "a", 1, 4);
+    assert_string_equal("a1 a2", claim(f, f->queue, 4));
+    reap_w1(f);
+    assert_int_equal(0, number(f, "ZCARD " KEY("busy")));
+    assert_string_equal("a1 a2", claim(f, f->other, 4));
+}
+
+static void
+a_retry_waits_for_its_tenant_s_room(void **state)
+{
+    struct fixture *f = *state;
+
+    limit_a_to(f, 1);
+    push_jobs(f, "a", 1, 3);
+    assert_string_equal("a1", claim(f, f->queue, 3));
+    queue_delay(f->queue, f->tokens[0],
+                &(struct delay){.id = "x", .history = {.attempts = 1}, .counter = "retried"},
+                on_delayed, f);
+    wait_answer(f);
+    assert_string_equal("a1", claim(f, f->queue, 3)); /* due now, and there is room */
+    queue_delay(f->queue, f->tokens[0],
+                &(struct delay){
+                    .id = "x", .history = {.attempts = 1}, .due_ms = 60000, .counter = "retried"},
+                on_delayed, f);
+    wait_answer(f);
+    assert_string_equal("a2", claim(f, f->queue, 3));
+    redis_server_do(f->server, "ZADD %s 0 x", KEY("delayed"));
+    assert_string_equal("", claim(f, f->queue, 3));
+    assert_int_equal(1, number(f, "ZCARD " KEY("delayed")));
+}
+
+/* ---- whose job it is ---- */
+
+static char *
+tenant_by_c(const char *payload)
+{
+    struct job job;
+    struct error err;
+    char *tenant = NULL;
+
+    assert_int_equal(0, job_init(&job, xstrdup(payload), strlen(payload),
+                                 &(struct job_limits){.max_bytes = 8 * 1024 * 1024}, &err));
+    tenant = json_string(job.tenant, NULL);
+    job_release(&job);
+    return tenant == NULL ? xstrdup("") : tenant;
+}
+
+static char *
+read_text(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *text = xcalloc(1, 65536);
+
+    assert_non_null(file);
+    assert_true(fread(text, 1, 65535, file) > 0);
+    fclose(file);
+    return text;
+}
+
+static char *
+tenant_by_lua(struct fixture *f, const char *payload)
+{
+    char *room = read_text("worker/queue/lua/tenant.lua");
+    char *script = xasprintf("%s return tenant_of(ARGV[1])", room), *tenant;
+    redisReply *reply = redis_server_ask(f->server, "EVAL %s 0 %s", script, payload);
+
+    assert_int_equal(REDIS_REPLY_STRING, reply->type);
+    tenant = xstrdup(reply->str);
+    freeReplyObject(reply);
+    free(script);
+    free(room);
+    return tenant;
+}
+
+static void
+the_script_reads_the_same_tenant_as_the_worker(void **state)
+{
+    static const char *const more[] = {
+        "\"tenant\":\"acme\"",
+        " \"tenant\" : \"acme\" ",
+        "\"user_id\":\"u\",\"tenant\":\"acme\",\"session_id\":\"s\"",
+        "\"session_id\":\"s\",\"user_id\":\"u\"",
+        "\"session_id\":\"s\"",
+        "\"tenant\":\"\",\"user_id\":\"u\"",
+        "\"tenant\":null,\"user_id\":null,\"session_id\":\"s\"",
+        "\"id\":\"7\"",
+        "\"tenant\":\"a\\u0062c\\n\\\"\\\\\"",
+        "\"tenant\":\"\\ud83d\\ude00\"",
+        "\"tenant\":\"M\xc3\xbcller & S\xc3\xb6hne\"",
+        "\"section_name\":\"tenant\",\"user_id\":\"u\"",
+        "\"section_name\":\"\\\"tenant\\\":\\\"evil\\\"\",\"user_id\":\"u\"",
+        "\"section_name\":\"x\\\\\",\"tenant\":\"acme\"",
+        "\"section_name\":\"{[\\\"}\",\"tenant\":\"acme\",\"doc_type\":\"]}{\"",
+        "\"metadata\":{\"tenant\":\"inner\",\"user_id\":\"inner\"},\"session_id\":\"s\"",
+        "\"metadata\":{\"tenant\":\"inner\"},\"tenant\":\"acme\"",
+        "\"tenant\":\"acme\",\"metadata\":{\"tenant\":\"inner\"}",
+        "\"metadata\":{\"a\":[{\"tenant\":\"inner\"},{\"b\":{}}]},\"user_id\":\"u\",\"x\":[1,\"}"
+        "\"]",
+        "\"metadata\":{\"a\":\"tenant\",\"tenant\":{\"tenant\":\"inner\"}}",
+        "\"more\":[\"tenant\",\"user_id\"],\"user_id\":\"u\"",
+        "\"tenant \":\"no\",\"Tenant\":\"no\",\"xtenant\":\"no\"",
+        "\"\":\"tenant\",\"tenant\":\"acme\"",
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+        for (int place = 0; place < 2; place++) {
+            static const char content[] =
+                "\"content\":\"It said \\\"no\\\": C:\\\\\\\\ {[\\u0022\\n\"";
+            char *payload = xasprintf("{%s,%s}", place == 0 ? content : more[i],
+                                      place == 0 ? more[i] : content);
+            char *c = tenant_by_c(payload), *lua = tenant_by_lua(f, payload);
+
+            assert_string_equal(c, lua);
+            free(payload);
+            free(c);
+            free(lua);
+        }
+}
+
+static void
+what_is_no_job_is_read_without_harm(void **state)
+{
+    static const char *const payloads[] = {
+        "",
+        "x",
+        "{",
+        "[]",
+        "\"tenant\"",
+        "{\"tenant\"",
+        "{\"tenant\":",
+        "{\"tenant\":\"",
+        "{\"tenant\":\"a",
+        "{\"tenant\":5}",
+        "{\"tenant\":{}}",
+        "\\\"tenant\":\"a\"",
+        "}}}]]\"tenant\":\"a",
+        "{{{{\"tenant\":\"a\"",
+        "{\"tenant\":\"\\u12\"}",
+        "{\"tenant\":\"\\ud800\"}",
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++)
+        free(tenant_by_lua(f, payloads[i]));
+}
+
+static void
+a_long_name_counts_by_its_digest(void **state)
+{
+    struct fixture *f = *state;
+    char name[301], *payload, *tenant;
+
+    memset(name, 'n', 300);
+    name[300] = '\0';
+    payload = xasprintf("{\"tenant\":\"%s\"}", name);
+    tenant = tenant_by_lua(f, payload);
+    assert_int_equal(40, strlen(tenant));
+    free(payload);
+    free(tenant);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define FAIR(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        FAIR(jobs_that_can_all_be_taken_come_as_they_were_pushed),
+        FAIR(a_queue_where_nobody_names_a_tenant_stays_a_list),
+        FAIR(a_flood_delays_another_tenant_by_one_job_of_its_own),
+        FAIR(jobs_without_a_tenant_are_one_tenant_s),
+        FAIR(a_named_tenant_in_the_middle_of_a_plain_list_is_seen_when_it_is_reached),
+        FAIR(tenants_share_by_their_weights),
+        FAIR(who_leaves_and_comes_back_has_gained_nothing),
+        FAIR(ever_new_tenants_neither_overtake_nor_starve_who_waits),
+        FAIR(a_tenant_s_own_jobs_stay_in_their_order),
+        FAIR(equal_jobs_are_as_many_as_were_pushed),
+        FAIR(a_long_queue_is_sorted_part_by_part),
+        FAIR(large_jobs_are_sorted_a_few_at_a_time),
+        FAIR(a_worker_that_is_not_fair_takes_what_is_sorted_and_sorts_nothing),
+        FAIR(jobs_that_are_given_back_are_the_next_of_their_tenants),
+        FAIR(when_the_last_worker_leaves_all_that_waits_is_in_the_list_as_it_was_pushed),
+        FAIR(a_beat_tells_of_jobs_that_no_blocking_pop_sees),
+        FAIR(sorted_jobs_count_as_waiting_and_the_oldest_is_found),
+        FAIR(a_tenant_has_no_more_claims_than_it_may_in_the_whole_cluster),
+        FAIR(a_dead_worker_s_claims_do_not_count_any_more),
+        FAIR(a_retry_waits_for_its_tenant_s_room),
+        FAIR(the_script_reads_the_same_tenant_as_the_worker),
+        FAIR(what_is_no_job_is_read_without_harm),
+        FAIR(a_long_name_counts_by_its_digest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
