@@ -6,7 +6,7 @@ import threading
 import pytest
 import redis as redis_client
 
-from services import DEBUG_ALLOWED
+from services import DEBUG_ALLOWED, SERVER_VERSION
 from support import stays, until
 
 LEASE = 2
@@ -175,6 +175,7 @@ def assert_told_once(log):
     assert len(told) <= LINES_PER_FAULT, log
 
 
+@pytest.mark.skipif(SERVER_VERSION < (7,), reason="the loading of Redis 6 can't be slowed down")
 def test_a_redis_that_loads_its_data_is_waited_for(servers, sim, worker):
     redis = servers.redis(aof=True, arguments=DEBUG_ALLOWED)
     process = worker(redis_url=redis.url)
