@@ -2,26 +2,16 @@
  * dead.c - headgate dead list|show|retry|drop: jobs that were given up on.
  */
 #include "common/memory.h"
+#include "worker/cli/letter.h"
 #include "worker/cli/session.h"
 #include "worker/cli/verb.h"
 
-#include <limits.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A letter holds a whole job in base64: some at a time. */
 #define PAGE 20
-
-/* One dead letter: its exact text, and what of it is looked at. */
-struct letter {
-    const char *text; /* borrowed from the reply */
-    size_t len;
-    struct json_slice root;
-    char *id; /* owned; NULL: it has none */
-};
 
 struct dead {
     struct session session;
@@ -40,46 +30,10 @@ struct copy {
     size_t len;
 };
 
-static struct letter
-letter_of(const char *text, size_t len)
-{
-    struct letter letter = {.text = text, .len = len};
-
-    if (json_check(text, len, &letter.root, NULL) != 0)
-        letter.root = (struct json_slice){0};
-    letter.id = json_string(json_get(letter.root, "id"), NULL);
-    return letter;
-}
-
 static bool
 is_wanted(const struct dead *dead, const struct letter *letter)
 {
     return dead->id == NULL || (letter->id != NULL && strcmp(dead->id, letter->id) == 0);
-}
-
-/* The payload as the producer pushed it, malloced; NULL when there is none. */
-static char *
-payload_of(const struct letter *letter, size_t *len)
-{
-    size_t text_len = 0, padding = 0;
-    char *text = json_string(json_get(letter->root, "payload_base64"), &text_len);
-    char *payload = NULL;
-    int decoded = -1;
-
-    if (text != NULL && text_len % 4 == 0 && text_len < INT_MAX)
-        payload = malloc(text_len / 4 * 3 + 1);
-    if (payload != NULL)
-        decoded = EVP_DecodeBlock((unsigned char *)payload, (unsigned char *)text, (int)text_len);
-    while (padding < 2 && padding < text_len && text[text_len - 1 - padding] == '=')
-        padding++;
-    free(text);
-    if (decoded < 0) {
-        free(payload);
-        return NULL;
-    }
-    *len = (size_t)decoded - padding; /* EVP counts the padding as bytes */
-    payload[*len] = '\0';
-    return payload;
 }
 
 /* ---- walking ---- */
@@ -99,14 +53,14 @@ on_page(const redisReply *reply, void *arg)
     const redisReply *text;
 
     while ((text = redis_at(reply, page->count)) != NULL) {
-        struct letter letter = letter_of(text->str != NULL ? text->str : "", text->len);
+        struct letter letter = letter_read(text->str != NULL ? text->str : "", text->len);
 
         page->count++;
         if (is_wanted(page->dead, &letter)) {
             page->dead->matches++;
             page->each(page->dead, &letter);
         }
-        free(letter.id);
+        letter_release(&letter);
     }
 }
 
@@ -139,51 +93,12 @@ walk(struct dead *dead, letter_fn *each)
 /* ---- list, show ---- */
 
 static void
-list_line(struct dead *dead, const struct letter *letter)
-{
-    char *kind = json_string(json_get(letter->root, "kind"), NULL);
-    char *message = json_string(json_get(letter->root, "message"), NULL);
-    struct evbuffer *line = xevbuffer();
-    char date[32] = "-";
-    double at = 0;
-    time_t seconds;
-    struct tm utc;
-
-    if (json_double(json_get(letter->root, "at"), &at) && at > 0 && at < 1e11) {
-        seconds = (time_t)at;
-        strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
-    }
-    evbuffer_add_printf(line, "%s  %s  ", date, dead->queue);
-    put_words(line, letter->id != NULL ? letter->id : "-");
-    evbuffer_add(line, "  ", 2);
-    put_words(line, kind != NULL ? kind : "-");
-    evbuffer_add(line, "  ", 2);
-    put_words(line, message != NULL ? message : "");
-    print_line(line);
-    free(kind);
-    free(message);
-}
-
-/* Somebody else wrote it. */
-static void
-print_unreadable(const struct dead *dead, const struct letter *letter)
+list_line(const struct dead *dead, const struct letter *letter,
+          void (*put)(const struct letter *letter, const char *queue, struct evbuffer *out))
 {
     struct evbuffer *line = xevbuffer();
-    unsigned char piece[48];
-    char base64[65];
 
-    evbuffer_add_printf(line, "{\"id\":null,\"queue\":");
-    json_put_string(line, dead->queue, strlen(dead->queue));
-    evbuffer_add_printf(line, ",\"kind\":\"unreadable\",\"message\":\"this letter is no JSON "
-                              "object; payload_base64 is all of it\",\"payload_base64\":\"");
-    for (size_t at = 0; at < letter->len; at += sizeof(piece)) {
-        size_t left = letter->len - at, len = left < sizeof(piece) ? left : sizeof(piece);
-
-        memcpy(piece, letter->text + at, len);
-        EVP_EncodeBlock((unsigned char *)base64, piece, (int)len);
-        evbuffer_add(line, base64, strlen(base64));
-    }
-    evbuffer_add_printf(line, "\"}");
+    put(letter, dead->queue, line);
     print_line(line);
 }
 
@@ -191,9 +106,9 @@ static void
 list_letter(struct dead *dead, const struct letter *letter)
 {
     if (!dead->json)
-        list_line(dead, letter);
+        list_line(dead, letter, letter_put_line);
     else if (letter->root.type != JSON_OBJECT || !print_json(letter->text, letter->len))
-        print_unreadable(dead, letter);
+        list_line(dead, letter, letter_put_unreadable);
 }
 
 static void
@@ -205,7 +120,7 @@ show_letter(struct dead *dead, const struct letter *letter)
     list_letter(dead, letter);
     if (dead->json)
         return;
-    payload = payload_of(letter, &len);
+    payload = letter_payload(letter, &len);
     if (payload != NULL)
         print_text(payload, len);
     else
@@ -259,7 +174,7 @@ retry_letter(struct dead *dead, const struct letter *letter)
 {
     struct session_call call = {.read = on_acted, .arg = &dead->done};
     size_t len = 0;
-    char *payload = payload_of(letter, &len);
+    char *payload = letter_payload(letter, &len);
 
     if (payload == NULL) {
         say_unreadable(letter);
@@ -278,12 +193,12 @@ act_on_copies(struct dead *dead, act_fn *act)
 
     while (dead->copies != NULL) {
         struct copy *copy = dead->copies;
-        struct letter letter = letter_of(copy->text, copy->len);
+        struct letter letter = letter_read(copy->text, copy->len);
 
         if (exit_code == EXIT_OK)
             exit_code = act(dead, &letter);
         dead->copies = copy->next;
-        free(letter.id);
+        letter_release(&letter);
         free(copy->text);
         free(copy);
     }
