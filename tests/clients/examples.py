@@ -20,7 +20,8 @@ def each_language(connection):
             continue
         why = language.why_not()
         marks = [pytest.mark.skip(reason=why)] if why else []
-        parameters.append(pytest.param(Project(language, connection), id=language.name, marks=marks))
+        project = Project(language, connection)
+        parameters.append(pytest.param(project, id=language.name, marks=marks))
     return pytest.mark.parametrize("project", parameters)
 
 

@@ -1,12 +1,14 @@
 """The examples of docs/clients on one server, each as it stands on its page."""
 
+import json
 import re
+import subprocess
 
 import pytest
 from examples import (
     REJECTED, assert_shows_the_result, each_language, finished, run, running_id, start_hanging
 )
-from languages import LANGUAGES
+from languages import LANGUAGES, Project
 from pages import PAGES, Page
 from support import until
 
@@ -17,7 +19,7 @@ def REDIS(servers):
 
 @each_language("single")
 def test_the_example_shows_the_result_of_its_job(town, project):
-    assert_shows_the_result(run(project, 'At 10:00 the "disk" was \u00fcberfull.'))
+    assert_shows_the_result(run(project, 'At 10:00\nthe "disk" was \\n \u00fcberfull.'))
 
 
 @each_language("single")
@@ -48,6 +50,26 @@ def test_the_example_tells_that_its_job_was_cancelled_by_somebody_else(town, pro
     done = finished(child)
     assert done.code != 0
     assert "cancelled" in done.err and "is not final" not in done.err
+
+
+def test_the_command_that_waits_by_itself_brings_the_result(town):
+    command = Page("http.md").blocks["wait"]
+    done = subprocess.run(["sh", "-eu"], input=command, text=True, capture_output=True)
+    answer = json.loads(done.stdout)
+    assert (answer["status"], answer["result"]["section"]) == ("completed", "Timeline")
+
+
+@pytest.mark.parametrize("language", ["shell", "http"])
+def test_a_push_that_was_refused_is_told(town, language):
+    """Scripts don't stop at errors by themselves."""
+    if language == "shell":
+        town.redis.client.set("analyze", "no list")
+    (known,) = [each for each in LANGUAGES if each.name == language]
+    done = run(Project(known, "single").make(), " ")  # over HTTP a blank text is refused
+    town.redis.client.delete("analyze")
+    assert done.code == 4
+    assert "the job was not taken" in done.err
+    assert "WRONGTYPE" in done.err if language == "shell" else "blank" in done.err
 
 
 def counted_lines(text):

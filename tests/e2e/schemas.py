@@ -1,4 +1,4 @@
-"""The JSON Schemas of docs/schema and the OpenAPI file, for the tests that hold them against the worker."""
+"""The JSON Schemas of docs/schema and the OpenAPI file, for tests that hold them against a worker."""
 
 import functools
 import json
