@@ -174,6 +174,25 @@ def test_every_state_of_a_task_is_told(redis, sim, worker):
     assert seen == told
 
 
+def test_the_figures_are_as_told_when_jobs_wait_and_models_refuse(redis, sim, worker, cli):
+    process = worker()
+    sim.script({"do": "throttle", "times": 6})
+    assert cli("pause", "analyze").code == 0
+    process.post("/chat", {"id": "waits", "query": "Why?"})
+
+    def figures(path):
+        answer = process.get(path)
+        assert_as_told("get", path, answer)
+        return answer.json()
+
+    (queue,) = figures("/queue_stats")["queues"]
+    assert (queue["waiting"], queue["waits_for"]) == (1, "paused")
+    assert cli("resume", "analyze").code == 0
+    until(lambda: figures("/model_stats")["stats"]["active_cooldowns"], what="a cooldown")
+    assert redis.wait_result("waits")["state"] == "succeeded"
+    figures("/queue_stats")
+
+
 def test_the_examples_of_the_file_are_jobs(port):
     for path in A_JOB:
         content = API["paths"][path]["post"]["requestBody"]["content"]["application/json"]

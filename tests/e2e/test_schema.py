@@ -174,6 +174,24 @@ def test_the_result_is_valid_however_the_calls_went(ends, house, fault, state, k
     house.sim.reset()
 
 
+@pytest.mark.parametrize(("output", "answer"), [
+    ("json", '{"a": [1, null]}'), ("json", "[1]"), ("text", "a text"),
+    ("feedback", '{"feedback_items": []}'),
+])
+def test_jobs_and_results_of_a_configured_type_are_valid(
+        redis, sim, worker, tmp_path, output, answer):
+    config = tmp_path / "headgate.json"
+    config.write_text(json.dumps({"types": {"own": {"prompt": "{{topic}}", "output": output}}}))
+    worker(HEADGATE_CONFIG=config)
+    sim.script({"do": "text", "text": answer})
+    own = {"id": "own", "type": "own", "topic": "any"}
+    assert JOB.is_valid(own)
+    redis.push(own)
+    result = redis.wait_result("own")
+    RESULT.validate(result)
+    assert (result["state"], result["type"]) == ("succeeded", "own")
+
+
 def test_running_cancelled_and_expired_results_are_valid(redis, sim, worker):
     process = worker()
     sim.script({"do": "hang"})
