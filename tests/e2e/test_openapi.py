@@ -176,7 +176,7 @@ def test_every_state_of_a_task_is_told(redis, sim, worker):
 
 def test_the_figures_are_as_told_when_jobs_wait_and_models_refuse(redis, sim, worker, cli):
     process = worker()
-    sim.script({"do": "throttle", "times": 6})
+    sim.script({"do": "throttle"})
     assert cli("pause", "analyze").code == 0
     process.post("/chat", {"id": "waits", "query": "Why?"})
 
