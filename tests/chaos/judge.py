@@ -1,11 +1,15 @@
+#!/usr/bin/env python3
 """What became of each job, judged from what was seen from outside, and from that alone.
 
 A record is plain data, as chaos.py collects it (see `empty_record`): `judge` can be tried with one that was
-tampered with.
+tampered with, and one that was kept can be judged again: judge.py RECORD.
 """
 
+import json
 import re
+import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 RECOVERY_S = 15.0
 SILENCE_S = 2.0
@@ -14,6 +18,9 @@ DEAD_LINE_S = 12.0
 DEAD_LINES = ("packets to Redis dropped", "packets to Redis, a fifth lost")
 # Two clocks of one host, the simulator's and ours, and the time a line of its log takes.
 SLACK_S = 0.1
+# A request that is on its way as its job is cancelled arrives a moment later, and is aborted.
+ON_ITS_WAY_S = 1.0
+NO_PERMIT = re.compile(r"no model takes a call for another ([0-9.]+) s")
 # What may stay when all is over; docs/redis-keys.md explains each.
 LASTING = re.compile(r"headgate:\{(m:[^}]+\}:\w+|[^}]+\}:(result:.+|reply:.+|stats|dead|crashes|cancelled))"
                      r"|\{[^}]+\}replies|\{[^}]+\}chaos-probe")
@@ -85,12 +92,18 @@ def wrong_end(record, name, job, result):
         yield f"ended {state}: {result.get('error')}"
     if result["id"] != name or result["queue"] != job["queue"]:
         yield f"has the result of {result['id']} in {result['queue']}"
-    if state == "expired" and result["finished_at"] < job["expires_at"] - SLACK_S:
-        yield f"expired {job['expires_at'] - result['finished_at']:.1f} s too soon"
+    if state == "expired" and possible_start(result) < job["expires_at"] - SLACK_S:
+        yield f"expired {job['expires_at'] - result['finished_at']:.1f} s too soon: {result['error']}"
     if state == "succeeded" and kind == "expires" and result["started_at"] > job["expires_at"] + SLACK_S:
         yield f"was started {result['started_at'] - job['expires_at']:.1f} s after it expired"
     if job.get("models") and state == "succeeded" and result["model"] not in job["models"]:
         yield f"was answered by {result['model']}, which it did not name"
+
+
+def possible_start(result):
+    """Of an expired job: by its own word, no model took a call before."""
+    said = NO_PERMIT.search(result["error"]["message"])
+    return result["finished_at"] + (float(said[1]) if said else 0)
 
 
 def replies(record, broken, figures):
@@ -159,17 +172,17 @@ def repeated_calls(record, broken, figures):
         broken.append(f"{len(wild)} calls were repeated without a reason: {wild[:10]}")
 
 
-def was_on_the_line(record, call):
-    """Given up by its worker, and brought by a line that had been held up."""
-    return call["outcome"] == "aborted" and any(
+def was_on_its_way(record, call, finished_at):
+    """Given up by its worker before it arrived, which takes longer where a line was held up."""
+    return call["outcome"] == "aborted" and (call["at"] <= finished_at + ON_ITS_WAY_S or any(
         outage["since"] <= call["at"] <= outage["to"] + (outage["to"] - outage["since"]) + 1
-        for outage in record["model_outages"])
+        for outage in record["model_outages"]))
 
 
 def late_calls(record, broken, figures):
     late = [call["id"] for call in record["calls"] if call["id"] in record["results"]
             and call["at"] > record["results"][call["id"]]["finished_at"] + SLACK_S
-            and not was_on_the_line(record, call)]
+            and not was_on_its_way(record, call, record["results"][call["id"]]["finished_at"])]
     figures["calls for a result that stood already"] = len(late)
     early = [call["id"] for call in record["calls"] if call["id"] in record["jobs"]
              and call["at"] < record["jobs"][call["id"]].get("run_at", 0) - SLACK_S]
@@ -274,3 +287,16 @@ def remains(record, broken, _figures):
             broken.append(f"something is left in {key}: {size}")
         elif owner and owner[1] not in record["jobs"]:
             broken.append(f"nobody pushed the job of {key}")
+
+
+def main():
+    broken, figures = judge(json.loads(Path(sys.argv[1]).read_text()))
+    for name, value in figures.items():
+        print(f"{name}: {value}")
+    for what in broken:
+        print(f"broken: {what}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -66,8 +66,9 @@ def record():
         jobs={"a": job(), "b": job(kind="replied"), "c": job(run_at=125.0),
               "e": job(kind="expires", expires_at=140.0), "x": job(kind="bad")},
         results={"a": result("a", started_at=122.0, finished_at=122.5), "b": result("b"),
-                 "c": result("c", finished_at=132.4), "e": result("e", state="expired",
-                                                                  finished_at=140.5)},
+                 "c": result("c", finished_at=132.4), "e": result(
+                     "e", state="expired", finished_at=140.5,
+                     error={"kind": "expired", "message": "not started before expires_at"})},
         replies=dict.fromkeys(names, 1), shared={"b": 1},
         letters=[{"queue": "analyze", "id": None, "kind": "bad_job"}],
         calls=[call("a", 109.9), call("a", 122.1), call("b", 101.1), call("c", 132.2)],
@@ -134,6 +135,11 @@ def expire_too_soon(record):
     record["results"]["e"]["finished_at"] = 135.0
 
 
+def expire_with_an_excuse(record):
+    record["results"]["e"].update(finished_at=135.0, error={
+        "kind": "expired", "message": "no model takes a call for another 4.0 s"})
+
+
 def start_expired(record):
     record["results"]["e"].update(state="succeeded", started_at=141.0)
 
@@ -179,6 +185,7 @@ def complain(record):
     (call_when_final, "calls were made for results that stood already: ['b']"),
     (call_too_soon, "calls were made before the job's run_at: ['c']"),
     (expire_too_soon, "e (expires) expired 5.0 s too soon"),
+    (expire_with_an_excuse, "e (expires) expired 5.0 s too soon"),
     (start_expired, "e (expires) was started 1.0 s after it expired"),
     (take_over_late, "1 jobs were taken over 16.0 s after a worker's kill"),
     (take_over_never, "left a record"),
