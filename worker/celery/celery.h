@@ -38,6 +38,7 @@
 struct celery;
 
 /* `config` is borrowed; use_celery is set there. */
+/* `types`: those that a task may name. */
 struct celery *celery_new(const struct config *config, const struct job_types *types,
                           struct error *err);
 void celery_free(struct celery *celery);

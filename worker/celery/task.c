@@ -110,15 +110,17 @@ celery_tasks_find(const struct celery_tasks *tasks, const char *name)
 
 /* ---- arguments ---- */
 
-static const struct signature *
+static struct signature
 signature_of(const struct job_type *type)
 {
-    static const struct signature none = {NULL, {"content"}};
+    struct signature signature = {type->name, {NULL}};
 
     for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
         if (strcmp(signatures[i].type, type->name) == 0)
-            return &signatures[i];
-    return &none;
+            return signatures[i];
+    for (int i = 0; i < PARAMETERS_MAX && type->required[i] != NULL; i++)
+        signature.parameters[i] = type->required[i];
+    return signature;
 }
 
 static int
@@ -300,7 +302,8 @@ read_job(struct celery_message *message, const struct job_type *type,
          const struct signature *signature, const struct job_limits *limits, struct job *job,
          struct error *err)
 {
-    struct job_limits widened = {.max_bytes = limits->max_bytes + JOB_SPARE_BYTES};
+    struct job_limits widened = {.max_bytes = limits->max_bytes + JOB_SPARE_BYTES,
+                                 .types = limits->types};
     struct evbuffer *text = xevbuffer();
     struct error why = {0};
     size_t len;
@@ -321,24 +324,22 @@ celery_task_job(const struct celery_tasks *tasks, struct celery_message *message
                 const struct job_limits *limits, struct job *job, struct error *err)
 {
     const struct celery_task *task = celery_tasks_find(tasks, message->task);
-    /* The types may be others by now, as the configuration file was read again. */
     const struct job_type *type = task == NULL ? NULL : job_type_find(limits->types, task->type);
-    const struct signature *signature;
+    struct signature signature;
     int result;
 
-    *job = (struct job){0};
+    *job = (struct job){.types = job_types_hold(limits->types), .type = type};
     if (type == NULL) {
         result =
             celery_refuse(message, "NotRegistered", "celery.exceptions", err, "%s", message->task);
     } else {
         signature = signature_of(type);
-        result = check_call(message, type, signature, err);
-        if (result == 0)
-            result = read_job(message, type, signature, limits, job, err);
-        job->type = type;
+        result = check_call(message, type, &signature, err);
+        if (result == 0) {
+            job_types_drop(job->types);
+            result = read_job(message, type, &signature, limits, job, err);
+        }
     }
-    if (job->types == NULL)
-        job->types = job_types_hold(limits->types);
     snprintf(job->id, sizeof(job->id), "%s", message->id);
     job->has_own_id = true;
     return result;

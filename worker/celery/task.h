@@ -2,7 +2,8 @@
  * task.h - which tasks are known, and the job that a message asks for. Pure.
  *
  * A task is a name and the job type that does its work; the arguments are those of the type's
- * function, by position or by name. Built in are the two tasks of a module celery_tasks_enhanced:
+ * function, by position or by name; of a type from a configuration file, its required fields.
+ * Built in are the two tasks of a module celery_tasks_enhanced:
  *     analyze_section_task(section_name, content, doc_type, session_id, user_id)
  *     process_chat_task(query, context, session_id, user_id, content)
  */
@@ -15,7 +16,7 @@
 
 struct celery_task {
     char *name; /* owned: "celery_tasks_enhanced.analyze_section_task" */
-    char *type; /* owned: name of a job type */
+    char *type; /* owned: the name of a job type */
 };
 
 struct celery_tasks {
@@ -23,8 +24,8 @@ struct celery_tasks {
     int count;
 };
 
-/* The built-in ones, and those of `more`: "name=type,name=type"; NULL: none. Each type must be one
- * of `types`. ERROR_CONFIG: what is allowed. */
+/* The built-in ones, and those of `more`: "name=type,name=type"; NULL: none. `types`: those that a
+ * task may have. ERROR_CONFIG: what is allowed. */
 int celery_tasks_init(struct celery_tasks *tasks, const char *more, const struct job_types *types,
                       struct error *err) WARN_UNUSED;
 void celery_tasks_release(struct celery_tasks *tasks);

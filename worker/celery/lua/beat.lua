@@ -2,10 +2,10 @@
 -- unacked_index, so that no worker of Celery takes it for abandoned; what others have abandoned is
 -- put back after the visibility timeout, as they do it.
 --
--- KEYS workers, inflight, inbox (not used), delayed, cancelled, paused, gone
+-- KEYS workers, inflight, inbox (not used), delayed, cancelled, paused, stats (not used)
 -- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms
 -- Returns as the native beat.
-local workers, inflight, _, delayed, cancelled, paused, gone = unpack(KEYS)
+local workers, inflight, _, delayed, cancelled, paused = unpack(KEYS)
 local worker, lease_ms, since, remember_ms =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local swept, binding, binding_permanent = extra_key(9), extra_key(10), extra_key(11)
@@ -13,7 +13,8 @@ local visibility_ms, prefix = tonumber(extra_arg(4)), extra_arg(5)
 local now = now_ms()
 local MANY = 1000 -- at once: the rest has its turn with the next beat
 
-local was_registered = redis.call('ZSCORE', workers, worker) and 1 or 0
+local lease_end = redis.call('ZSCORE', workers, worker)
+local was_registered = lease_end and tonumber(lease_end) > 0 and 1 or 0
 redis.call('ZADD', workers, now + lease_ms, worker)
 redis.call('ZREMRANGEBYSCORE', cancelled, '-inf', now - remember_ms)
 
@@ -82,14 +83,10 @@ renew_kept()
 sweep()
 look_at_chords()
 
-local expired = redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 100)
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', gone, '-inf', now, 'LIMIT', 0, 100)) do
-    expired[#expired + 1] = name
-end
 local next_due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 return {
     was_registered, now, redis.call('EXISTS', paused), redis.call('HLEN', inflight),
     0, next_due and math.max(0, tonumber(next_due) - now) or -1,
-    expired,
+    redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT', 0, 100),
     redis.call('ZRANGEBYSCORE', cancelled, since, '+inf', 'LIMIT', 0, 1000),
 }

@@ -12,12 +12,13 @@ local worker, max, token, max_bytes =
 -- A blocking pop watches the first list alone; the others are looked at so often.
 local LOOK_AGAIN_MS = 250
 
-if not redis.call('ZSCORE', workers, worker) then return {'unregistered', -1} end
+local now = now_ms()
+local lease_end = redis.call('ZSCORE', workers, worker)
+if not lease_end or tonumber(lease_end) <= now then return {'unregistered', -1} end
 for _, list in ipairs(lists) do redis.call('LLEN', list) end -- refused here when it is no list
 if redis.call('EXISTS', paused) == 1 then return {'paused', -1} end
 if max == 0 then return {'ok', -1} end
 
-local now = now_ms()
 local reply, bytes = {'ok', LOOK_AGAIN_MS}, 0
 local count_crashes = redis.call('EXISTS', crashes) == 1
 

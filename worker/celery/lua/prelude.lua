@@ -246,10 +246,14 @@ local function follow(text, results, ttl_ms)
 end
 
 -- The job's end, written once: a success stays.
--- Returns 'ok', 'late' (it had succeeded before) or 'lost' (not our claim).
+-- Returns 'ok' (or it was written already: a repeat), 'late' (it had succeeded before) or 'lost' (not
+-- our claim).
 local function finish(f)
     local reference = redis.call('HGET', f.inflight, f.token)
-    if not reference then return 'lost' end
+    if not reference then
+        local stands = f.id ~= '' and in_results(function() return redis.pcall('GET', f.result) end)
+        return stands == f.document and 'ok' or 'lost'
+    end
     local outcome = 'late'
     if f.id == '' then
         outcome = 'ok'

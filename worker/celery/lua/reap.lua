@@ -4,11 +4,10 @@
 -- At most 500 messages or about 16 MiB a call, so that Redis is never held for long.
 --
 -- KEYS workers, inflight, begun, inbox (not used), owners, queue, delayed, delayed_jobs, crashes,
---   stats, gone
--- ARGV worker, 'reap' or 'leave', how long crashes are remembered in ms, -
+--   stats
+-- ARGV worker, 'reap' or 'leave', how long crashes are remembered in ms
 -- Returns {messages given back, 1 when there are more}, or {-1, 0} when the worker lives.
-local workers, inflight, begun, _, owners, _, delayed, delayed_jobs, crashes, stats, gone =
-    unpack(KEYS)
+local workers, inflight, begun, _, owners, _, delayed, delayed_jobs, crashes, stats = unpack(KEYS)
 local worker, is_reap, remember_ms = ARGV[1], ARGV[2] == 'reap', ARGV[3]
 local keys = {
     inflight = inflight, begun = begun, owners = owners,
@@ -17,12 +16,7 @@ local keys = {
 local now = now_ms()
 
 local lease_end = redis.call('ZSCORE', workers, worker)
-local look_at = redis.call('ZSCORE', gone, worker)
-if is_reap and lease_end and tonumber(lease_end) > now then
-    redis.call('ZREM', gone, worker)
-    return {-1, 0}
-end
-if is_reap and not lease_end and not look_at then return {-1, 0} end
+if is_reap and not (lease_end and tonumber(lease_end) <= now) then return {-1, 0} end
 
 local tokens = redis.call('HKEYS', inflight)
 table.sort(tokens, function(a, b) return tonumber(a) > tonumber(b) end)
@@ -37,13 +31,14 @@ while seen < math.min(#tokens, 500) and bytes < 16 * 1024 * 1024 do
     end
 end
 if is_reap and given > 0 then redis.call('HINCRBY', stats, 'reaped', given) end
-redis.call('ZREM', workers, worker)
 if #tokens > seen then
-    redis.call('ZADD', gone, now, worker)
+    -- A lease that ended at 0: should it beat before the rest is taken, it hears that it has lost
+    -- all; should its reaper die, another one goes on.
+    redis.call('ZADD', workers, 0, worker)
     return {given, 1}
 end
 redis.call('DEL', begun)
-redis.call('ZREM', gone, worker)
+redis.call('ZREM', workers, worker)
 if is_reap or redis.call('ZCOUNT', workers, now, '+inf') > 0 then return {given, 0} end
 
 local ids = redis.call('ZRANGE', delayed, 0, 499)
