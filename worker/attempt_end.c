@@ -208,12 +208,15 @@ on_settled(enum settle_status status, void *arg)
 
 /* From here on there is only what Redis is told: it may have to be kept for long. */
 static void
-forget_work(struct attempt *a, const struct evbuffer *document, const struct evbuffer *letter)
+forget_work(struct attempt *a, const struct evbuffer *document, const struct evbuffer *letter,
+            const struct evbuffer *follow)
 {
     size_t told = evbuffer_get_length(document);
 
     if (letter != NULL)
         told += evbuffer_get_length(letter);
+    if (follow != NULL)
+        told += evbuffer_get_length(follow);
     a->told_bytes = (int64_t)told;
     if (told < QUEUE_ARGUMENT_TAKEN) /* else it may have to be told once more, smaller */
         forget_payload(a);
@@ -234,7 +237,7 @@ attempt_settle(struct attempt *a)
         letter = xevbuffer();
         put_letter(a, letter);
     }
-    forget_work(a, document, letter);
+    forget_work(a, document, letter, follow);
     attempt_release_slot(a);
     a->op.step = queue_settle(a->queue, a->claim.token,
                               &(struct settlement){

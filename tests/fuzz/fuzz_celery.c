@@ -1,5 +1,6 @@
 /* celery: a list element, the job that is made of it, and the documents of its end. */
 #include "tests/fuzz/fuzz.h"
+#include "worker/celery/canvas.h"
 #include "worker/celery/meta.h"
 #include "worker/celery/task.h"
 
@@ -19,6 +20,32 @@ check_documents(const struct celery_message *message, const struct job *job, str
     celery_meta_print(message, &result, "", out);
     must_be_json(out);
     evbuffer_free(out);
+}
+
+static void
+check_canvas(struct canvas *canvas)
+{
+    size_t len = evbuffer_get_length(canvas->children);
+
+    if (evbuffer_get_length(canvas->deeds) > 0)
+        must_be_json(canvas->deeds);
+    /* Its last byte is the NUL behind it. */
+    MUST(json_check((const char *)evbuffer_pullup(canvas->children, -1), len - 1,
+                    &(struct json_slice){0}, NULL) == 0);
+    canvas_release(canvas);
+}
+
+static void
+check_follow(const struct celery_message *message)
+{
+    static const struct canvas_context context = {
+        .keyprefix = "p", .queue = "q", .worker = "w", .now_ms = 1};
+    struct canvas canvas;
+
+    canvas_succeed(&canvas, &context, message, "{\"a\":1}", 7);
+    check_canvas(&canvas);
+    canvas_fail(&canvas, &context, message, false, "{\"exc_type\":\"E\"}", "null");
+    check_canvas(&canvas);
 }
 
 static void
@@ -50,6 +77,7 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     else
         MUST(message.problem.type != NULL && err.message[0] != '\0');
     celery_message_forget(&message);
+    check_follow(&message);
     check_documents(&message, &job, &err);
     check_value((const char *)data, size);
     job_release(&job);

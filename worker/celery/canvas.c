@@ -15,6 +15,7 @@ struct gathering {
     const struct celery_message *message;
     struct evbuffer *push, *ends, *sizes, *chords, *children;
     struct piece value;
+    bool is_cut;
 };
 
 static void
@@ -44,6 +45,14 @@ piece_of(struct evbuffer *buffer)
     size_t len = evbuffer_get_length(buffer);
 
     return (struct piece){len == 0 ? "" : (const char *)evbuffer_pullup(buffer, -1), len};
+}
+
+/* Is there no room for more messages? */
+static bool
+is_full(struct gathering *g)
+{
+    g->is_cut |= evbuffer_get_length(g->push) > CANVAS_BYTES_MAX;
+    return g->is_cut;
 }
 
 static int
@@ -283,7 +292,7 @@ send_any(struct gathering *g, struct signature signature, struct sending *with,
     struct sending sending = sending_of(g, signature);
     char id[JOB_ID_MAX + 1];
 
-    if (signature.slice.type != JSON_OBJECT)
+    if (signature.slice.type != JSON_OBJECT || is_full(g))
         return;
     if (strcmp(kind, "chain") == 0) {
         send_chain(g, signature, with, children);
@@ -564,6 +573,7 @@ finish(struct canvas *canvas, struct gathering *g)
     put_list(canvas->deeds, "chords", g->chords);
     if (evbuffer_get_length(canvas->deeds) > 0)
         put(canvas->deeds, "}");
+    canvas->is_cut = g->is_cut;
     put(canvas->children, "[");
     evbuffer_add_buffer(canvas->children, g->children);
     evbuffer_add(canvas->children, "]", 2); /* a string */

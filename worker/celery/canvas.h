@@ -25,9 +25,13 @@ struct canvas_context {
     int64_t now_ms; /* Unix */
 };
 
+/* The most that may follow from one end: a result goes into every message of a group. */
+#define CANVAS_BYTES_MAX (64 * 1024 * 1024)
+
 struct canvas {
     struct evbuffer *deeds;    /* the object; owned; empty: nothing follows */
     struct evbuffer *children; /* the array of a result's children; owned */
+    bool is_cut;               /* there was more: it is left out */
 };
 
 /* After a success: `value` is the result as JSON. */

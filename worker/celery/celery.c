@@ -1,6 +1,7 @@
 #include "worker/celery/celery.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/memory.h"
 #include "worker/celery/canvas.h"
 #include "worker/celery/meta.h"
@@ -128,6 +129,9 @@ plan_canvas(const struct celery *celery, struct wire_message *kept, const struct
         canvas_fail(&kept->canvas, &context, &kept->message, result->state != STATE_FAILED,
                     text_of(value), text_of(traceback));
     }
+    if (kept->canvas.is_cut)
+        log_error("more follows from this task than 64 MiB: the rest is left out",
+                  LOG_STR("task", kept->message.id), LOG_STR("queue", context.queue));
     evbuffer_free(value);
     evbuffer_free(traceback);
 }
