@@ -40,7 +40,7 @@ const struct config_setting config_settings[] = {
      .help = "whom Redis' certificate must name, when that is not the host"},
     {"HEADGATE_PREFIX", "headgate", config_read_prefix, MEMBER(prefix),
      .help = "what our keys in Redis begin with"},
-    {"HEADGATE_QUEUES", "analyze", config_read_queues,
+    {"HEADGATE_QUEUES", CONFIG_QUEUES, config_read_queues,
      .help = "lists to work on; a name without weight is strictly first: urgent,analyze=3,bulk=1"},
     {"HEADGATE_DELIVERY", "at-least-once", config_read_choice, MEMBER(delivery),
      CHOICES("at-least-once", "at-most-once"),
@@ -108,7 +108,7 @@ const struct config_setting config_settings[] = {
     {"USE_CELERY", "false", config_read_celery, MEMBER(use_celery),
      CHOICES("false", "true", "no", "yes", "0", "1"),
      .help = "whether the queues are Celery's, served beside its own workers or instead of them"},
-    {"HEADGATE_CELERY_QUEUES", "analysis=1,chat=1", config_read_celery_queues,
+    {"HEADGATE_CELERY_QUEUES", CONFIG_CELERY_QUEUES, config_read_celery_queues,
      .help = "with USE_CELERY: Celery's queues to work on, as HEADGATE_QUEUES has them"},
     {"HEADGATE_CELERY_TASKS", NULL, config_read_text, MEMBER(celery_tasks),
      .help =

@@ -30,6 +30,9 @@ typedef const char *config_getenv_fn(const char *name, void *arg);
 
 #define CONFIG_QUEUES_MAX     64
 #define CONFIG_QUEUE_NAME_MAX 128
+/* Those that are worked on when nobody names any. */
+#define CONFIG_QUEUES        "analyze"
+#define CONFIG_CELERY_QUEUES "analysis=1,chat=1" /* with USE_CELERY */
 
 /* One name of HEADGATE_QUEUES. Names: 1-127 bytes without '{', '}', '=', ',' or control bytes. */
 struct config_queue {

@@ -82,23 +82,37 @@ read_queues(const struct config_part *section, bool is_fair, struct config_queue
     return 0;
 }
 
+/* Where the queues are named, and which they are when nobody names any. */
+static const char *
+queues_of_environment(const struct config *config, bool *are_given)
+{
+    const char *given =
+        config_given(config, config->use_celery ? "HEADGATE_CELERY_QUEUES" : "HEADGATE_QUEUES");
+
+    *are_given = given != NULL;
+    if (given != NULL)
+        return given;
+    return config->use_celery ? CONFIG_CELERY_QUEUES : CONFIG_QUEUES;
+}
+
 int
 config_queues_with(const struct config *config, const struct config_file *file,
                    struct config_queue *queues, int *count, struct error *err)
 {
     const struct config_part section = config_file_section(file, "queues");
-    const char *given = config_given(config, "HEADGATE_QUEUES");
     struct config_queue told[CONFIG_QUEUES_MAX];
+    bool are_given;
+    const char *names = queues_of_environment(config, &are_given);
     int told_count;
 
     if (read_queues(&section, config->is_fair, told, &told_count, err) != 0)
         return -1;
-    if (given == NULL && told_count > 0) {
+    if (!are_given && told_count > 0) {
         memcpy(queues, told, sizeof(told));
         *count = told_count;
         return 0;
     }
-    if (config_parse_queues(given == NULL ? "analyze" : given, queues, count, err) != 0)
+    if (config_parse_queues(names, queues, count, err) != 0)
         return -1;
     for (int i = 0; i < *count; i++) {
         queues[i].is_fair = config->is_fair;
