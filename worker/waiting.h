@@ -8,8 +8,8 @@
 #include "worker/queue/desk_view.h"
 
 struct waiting {
-    /* "paused"; "workers": none lives, or none takes jobs; "quota", "tokens", "outage": no model
-     * has room; "slots": the workers are busy. NULL: no job waits. */
+    /* "paused"; "workers": none lives, or none takes jobs; "quota", "tokens", "outage", "cooldown":
+     * no model has room; "slots": the workers are busy. NULL: no job waits but for its date. */
     const char *why;
     int64_t left_ms; /* of a quota or an outage, until a model takes a call; < 0: not known */
     char words[128]; /* "" when none waits */

@@ -24,7 +24,7 @@ def metric(process, name):
     return next((float(line.split()[-1]) for line in lines if line.startswith(name + " ")), None)
 
 
-def wait_for_backlog(redis, process, count=60):
+def wait_for_backlog(redis, process, count=400):
     """More jobs than the models have room for, so that most stay in Redis."""
     for n in range(count):
         push(redis, f"backlog-{n}")
@@ -64,6 +64,17 @@ def check_with_promtool(process):
         text = process.get("/metrics").body
         checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True)
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_jobs_that_were_put_away_until_there_is_room_say_so_too(redis, sim, worker, cli):
+    process = worker()
+    for model in MODELS:
+        fill(redis, model, 600, quota=2)
+    push(redis, "put-away")
+    until(lambda: queue_of(process)["delayed"] == 1, what="a job that is put away")
+    assert queue_of(process)["waits_for"] == "quota"
+    assert queue_of(process)["waits_seconds"] > 300
+    assert "every model is at its quota: next permit in" in cli("stats").out
 
 
 def test_an_outage_is_told_from_a_quota(redis, sim, worker, cli):

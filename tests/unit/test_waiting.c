@@ -16,15 +16,38 @@
         .is_paced = true, .why = (reason), .next_ms = (ms)                                         \
     }
 
+#define COOLING(ms)                                                                                \
+    {                                                                                              \
+        .next_ms = (ms)                                                                            \
+    }
+
 static const struct {
     struct queue_view queue;
-    struct pace_view models[2];
+    struct pace_view models[2]; /* one that is not paced is cooling down so long */
     const char *why;
     int64_t left_ms;
     const char *words;
 } cases[] = {
-    /* nobody waits, whatever the models say */
+    /* nobody waits, whatever the models say, or only for a date */
     {{.workers = 1, .in_flight = 9}, {FULL(PACE_QUOTA, 100), FULL(PACE_QUOTA, 100)}, NULL, -1, ""},
+    {{.workers = 1, .delayed = 9}, {FULL(PACE_QUOTA, 100), ROOM}, NULL, -1, ""},
+    /* jobs that found no room are put away until there may be some */
+    {{.workers = 1, .delayed = 9},
+     {FULL(PACE_QUOTA, 60000), FULL(PACE_QUOTA, 90000)},
+     "quota",
+     60000,
+     "every model is at its quota: next permit in 60.0 s"},
+    {{.workers = 1, .delayed = 9},
+     {COOLING(9000), COOLING(3000)},
+     "cooldown",
+     3000,
+     "every model was throttled: a cooldown ends in 3.0 s"},
+    /* a cooldown keeps nobody from being tried */
+    {{.waiting = 1, .workers = 1, .in_flight = 1},
+     {COOLING(9000), COOLING(3000)},
+     "slots",
+     -1,
+     "the workers are busy"},
     /* what an operator did, or did not, comes first */
     {{.waiting = 1, .workers = 1, .is_paused = true}, {ROOM, ROOM}, "paused", -1, "paused"},
     {{.waiting = 1}, {FULL(PACE_QUOTA, 9), ROOM}, "workers", -1, "no worker lives"},
@@ -69,7 +92,12 @@ a_queue_says_why_its_jobs_wait_and_until_when(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct hints_figures models[2] = {{.pace = cases[i].models[0]},
                                           {.pace = cases[i].models[1]}};
-        struct waiting waiting = waiting_explain(&cases[i].queue, models, 2);
+        struct waiting waiting;
+
+        for (int m = 0; m < 2; m++)
+            if (!models[m].pace.is_paced)
+                models[m].cooldown_ms = models[m].pace.next_ms;
+        waiting = waiting_explain(&cases[i].queue, models, 2);
 
         assert_waiting(&waiting, i);
     }
