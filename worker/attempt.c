@@ -335,7 +335,7 @@ attempt_begin(struct attempt *a)
 {
     struct evbuffer *running = NULL;
 
-    hints_refresh(a->context->hints);
+    hints_refresh(a->context->hints, a->context->pacer);
     if (a->claim.token == 0) { /* at most once: no record to mark */
         on_begun(BEGIN_RUN, a->started_wall_ms, a);
         return;

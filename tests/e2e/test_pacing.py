@@ -283,6 +283,35 @@ def test_below_the_quota_a_job_is_at_most_one_question(redis, sim, worker):
     assert asks(redis) <= 250
 
 
+def hint_reads(redis):
+    """Calls of the script that reads hints: it alone asks for the type of a key."""
+    return redis.client.info("commandstats").get("cmdstat_type", {"calls": 0})["calls"]
+
+
+def test_of_models_that_refuse_nobody_no_hints_are_read(redis, sim, worker):
+    worker()
+    for n in range(30):
+        push(redis, f"calm-{n}")
+        redis.wait_result(f"calm-{n}")
+    assert hint_reads(redis) == 0
+
+
+def test_a_throttle_sets_a_cooldown_that_another_workers_success_clears(redis, sim, worker):
+    first = worker()
+    sim.script({"do": "throttle"}, model=PRIMARY)
+    push(redis, "refused")
+    assert tried(redis.wait_result("refused")) == [PRIMARY, SECOND]
+    until(lambda: redis.client.exists(f"headgate:{{m:{PRIMARY}}}:cooldown"), what="a cooldown")
+    first.kill()
+    second = worker()
+    shown = second.get("/model_stats").json()["stats"]["models"][0]
+    assert (shown["status"], shown["recent_throttles_60s"]) == ("in_cooldown", 1)
+    for n in range(3):
+        push(redis, f"after-{n}", prefer="primary")
+        assert tried(redis.wait_result(f"after-{n}")) == [PRIMARY]
+    until(lambda: not redis.client.exists(f"headgate:{{m:{PRIMARY}}}:cooldown"), what="no cooldown")
+
+
 def test_jobs_that_wait_do_not_ask_each_for_itself(redis, sim, worker):
     """Each of three lanes asks when its next permit is due, twice a second here."""
     for model in MODELS:

@@ -195,7 +195,7 @@ ask_hints(struct world *world)
     const struct call throttled = {.model = "m", .outcome = OUTCOME_THROTTLED};
     const struct call ok = {.model = "m", .outcome = OUTCOME_OK};
 
-    hints_refresh(world->hints);
+    hints_refresh(world->hints, NULL);
     redis_stand_in_answer();
     hints_of(world->hints, "m");
     hints_tell(world->hints, "m", true, &throttled);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "worker/model/pacer.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -50,6 +51,7 @@ hint_new(struct hints *hints, const char *name)
 
     hint->hints = hints;
     hint->name = xstrdup(name);
+    hint->asked_ms = -FRESH_MS;
     hint->cooldown_key = model_key(hints, name, "cooldown");
     hint->throttled_key = model_key(hints, name, "throttled");
     hint->throttles_key = model_key(hints, name, "throttles");
@@ -135,13 +137,23 @@ hint_ask(struct hint *hint)
 {
     struct redis_args args = {0};
 
+    hint->asked_ms = hint->hints->asked_ms;
     hint_put_keys(hint, &args);
     redis_eval(hint_commands(hint), &hint->hints->read, &args, HINTS_TIMEOUT_MS, on_hint_read,
                hint);
 }
 
+/* Models that only jobs name are not asked for long after: producers could make them many. */
+static bool
+is_outdated(const struct hint *hint, struct pacer *pacer, int64_t now)
+{
+    if (!hint->is_configured && now - hint->used_ms >= OWN_MODEL_MS)
+        return false;
+    return now - hint->asked_ms >= pacer_hints_age(pacer, hint->name) && is_served(hint);
+}
+
 void
-hints_refresh(struct hints *hints)
+hints_refresh(struct hints *hints, struct pacer *pacer)
 {
     int64_t now = clock_mono_ms();
     struct hint *hint, *next;
@@ -149,9 +161,8 @@ hints_refresh(struct hints *hints)
     if (now - hints->asked_ms < FRESH_MS)
         return;
     hints->asked_ms = now;
-    /* Models that only jobs name are not asked for long after: producers could make them many. */
     HASH_ITER(hh, hints->by_name, hint, next)
-    if ((hint->is_configured || now - hint->used_ms < OWN_MODEL_MS) && is_served(hint))
+    if (is_outdated(hint, pacer, now))
         hint_ask(hint);
 }
 
@@ -240,6 +251,7 @@ hints_tell(struct hints *hints, const char *model, bool is_primary, const struct
 
     if (hint == NULL)
         return;
+    hint->used_ms = clock_mono_ms();
     count(hint, COUNT_CALLS);
     if (call->outcome == OUTCOME_OK) {
         count(hint, COUNT_SUCCESSES);

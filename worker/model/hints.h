@@ -3,9 +3,10 @@
  *
  * The hints live in Redis keys with TTLs. A worker keeps a copy that is at most 100 ms old
  * when a job starts: hints_refresh asks again when it is older, at most ten times a second
- * however many jobs there are, and not at all while none start. What this worker learns
- * itself it believes at once. Counters are added up here and written every 100 ms.
- * Without Redis the copy runs out by its own TTLs: hints order, they never block.
+ * however many jobs there are, and not at all while none start. While calls are paced it may be
+ * older (pacer_hints_age). What this worker learns itself it believes at once. Counters are added
+ * up here and written every 100 ms. Without Redis the copy runs out by its own TTLs: hints order,
+ * they never block.
  */
 #ifndef WORKER_MODEL_HINTS_H
 #define WORKER_MODEL_HINTS_H
@@ -17,6 +18,7 @@
 #include "worker/model/selection.h"
 
 struct hints;
+struct pacer;
 
 /* `models` and `route` are borrowed, `prefix` copied. A model that is not in the list (a job's
  * own) is added when first asked for, up to 1000 of them. */
@@ -26,9 +28,9 @@ void hints_free(struct hints *hints);
 /* From now on as in V1: every throttle means a cooldown of 60 s, and no success ends it. */
 void hints_use_v1(struct hints *hints);
 
-/* Asks Redis again if the copy is older than 100 ms. Send it before the call whose answer
- * starts a job: replies come in order, so the copy is fresh by then. */
-void hints_refresh(struct hints *hints);
+/* Asks Redis again for what is older than it may be; `pacer` may be NULL. Send it before the call
+ * whose answer starts a job: replies come in order, so the copy is fresh by then. */
+void hints_refresh(struct hints *hints, struct pacer *pacer);
 /* What is believed of a model now. */
 struct selection_hint hints_of(struct hints *hints, const char *model);
 /* Tells how a call ended: counters always; on a throttle the cooldown and the marks, on a

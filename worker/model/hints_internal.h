@@ -31,7 +31,8 @@ struct hint {
     int64_t throttled_until_ms;
     bool has_throttles;
     bool is_configured;
-    int64_t used_ms; /* monotonic; when a job last asked for it */
+    int64_t used_ms;  /* monotonic; when a job last asked for it or called it */
+    int64_t asked_ms; /* monotonic; when its copy was last asked for */
     int64_t pending[COUNTERS];
     UT_hash_handle hh;
 };
@@ -44,7 +45,7 @@ struct hints {
     struct hint *by_name;
     struct hints_query *queries; /* under way */
     struct redis_script throttle, read, pace;
-    int64_t asked_ms; /* monotonic; when the copy was last asked for */
+    int64_t asked_ms; /* monotonic; when hints were last looked through */
     struct event *flush;
     bool is_dirty;
     bool is_v1;

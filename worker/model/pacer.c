@@ -21,6 +21,11 @@
 /* What a job waits for a model while Redis is out of reach. */
 #define LOCAL_PATIENCE_MS 500
 
+/* A copy of hints by which models are ordered, and one that only tells a success whether there is a
+ * throttle to clear. */
+#define HINTS_ORDER_MS 100
+#define HINTS_TELL_MS  1000
+
 /* ---- lanes ---- */
 
 /* NULL only for a job's own model when there are too many of them. */
@@ -217,6 +222,16 @@ bool
 pacer_is_blind(struct pacer *pacer, const char *model)
 {
     return lane_is_blind(lane_find(pacer, model));
+}
+
+int64_t
+pacer_hints_age(struct pacer *pacer, const char *model)
+{
+    const struct lane *lane = pacer == NULL ? NULL : lane_find(pacer, model);
+
+    if (lane_is_blind(lane))
+        return HINTS_ORDER_MS;
+    return lane->rate < 0 ? INT64_MAX : HINTS_TELL_MS;
 }
 
 struct pacer_wait *

@@ -36,6 +36,11 @@ void pacer_free(struct pacer *pacer);
 /* Would a permit for the model be given without Redis now? */
 bool pacer_is_blind(struct pacer *pacer, const char *model);
 
+/* How old a copy of a model's hints (hints.h) may be, in ms. Where the pacer knows who has room
+ * they order nothing, and of a model that refused nobody there are none. Of no pacer: it knows
+ * nothing. */
+int64_t pacer_hints_age(struct pacer *pacer, const char *model);
+
 /* Leave for one call. */
 struct pacer_permit {
     int64_t number; /* names it; 0: it came without Redis */
