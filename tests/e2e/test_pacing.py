@@ -49,6 +49,21 @@ def test_a_job_that_prefers_latency_takes_the_fallback_that_has_room(redis, sim,
     assert sim.stats_of(PRIMARY)["calls"] == 0
 
 
+@pytest.mark.parametrize("slow, model", [(PRIMARY, SECOND), (SECOND, PRIMARY)])
+def test_a_job_that_prefers_latency_waits_for_a_permit_if_its_answer_comes_sooner(
+    redis, sim, worker, slow, model
+):
+    sim.config(models={PRIMARY: {"latency_ms": 20}, SECOND: {"latency_ms": 20}})
+    sim.config(models={slow: {"latency_ms": 2000}})
+    worker()
+    for name in (PRIMARY, SECOND):
+        push(redis, f"known-{name}", models=[name])
+        redis.wait_result(f"known-{name}")
+    fill(redis, PRIMARY, 0.4, quota=2)
+    push(redis, "hurry")
+    assert tried(redis.wait_result("hurry")) == [model]
+
+
 @pytest.mark.parametrize("prefer", ["balanced", "primary"])
 def test_a_job_that_prefers_its_primary_waits_for_it(redis, sim, worker, prefer):
     fill(redis, PRIMARY, 0.5)

@@ -9,7 +9,7 @@
 #define ALL_MODELS 3
 
 static const struct {
-    struct pace_option options[ALL_MODELS];
+    int64_t options[ALL_MODELS][4]; /* wait, patience, haste, call */
     int64_t last_resort_ms;
     int choice;
 } choices[] = {
@@ -28,14 +28,46 @@ static const struct {
     /* unless that is too late */
     {{{3000, 0}, {3000, 0}, {3000, 0}}, 2999, -1},
     {{{1, 0}, {1, 0}, {1, 0}}, 0, -1},
+    /* or the one from which the answer comes sooner than from the next that has room now, ... */
+    {{{300, 0, 333, 1700}, {0, 0, 0, 2800}, {0, 0, 0, 5200}}, 10000, 0},
+    {{{300, 0, 333, 1700}, {300, 0, 333, 2800}, {0, 0, 0, 5200}}, 10000, 0},
+    {{{400, 0, 333, 1700}, {300, 0, 333, 2800}, {0, 0, 0, 5200}}, 10000, 1},
+    /* ... by a margin, ... */
+    {{{300, 0, 333, 1700}, {0, 0, 0, 2500}, {0, 0, 0, 5200}}, 10000, 1},
+    {{{300, 0, 333, 3000}, {0, 0, 0, 3000}, {0, 0, 0, 3000}}, 10000, 1},
+    /* ... within its haste, ... */
+    {{{334, 0, 333, 1700}, {0, 0, 0, 2800}, {0, 0, 0, 5200}}, 10000, 1},
+    {{{10, 0, -10, 1700}, {0, 0, 0, 2800}, {0, 0, 0, 5200}}, 10000, 1},
+    /* ... when both are known */
+    {{{300, 0, 333, 0}, {0, 0, 0, 2800}, {0, 0, 0, 5200}}, 10000, 1},
+    {{{300, 0, 333, 1700}, {0, 0, 0, 0}, {0, 0, 0, 5200}}, 10000, 1},
+    /* which does not make the last resort another one */
+    {{{300, 0, 333, 1700}, {200, 0, 333, 2800}, {400, 0, 0, 5200}}, 10000, 1},
 };
 
 static void
-a_job_waits_for_the_first_model_within_its_patience_else_for_the_soonest(void **state)
+a_job_waits_within_its_patience_or_for_a_sooner_answer_else_for_room(void **state)
 {
-    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
-        assert_int_equal(pace_choose(choices[i].options, ALL_MODELS, choices[i].last_resort_ms),
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        struct pace_option options[ALL_MODELS];
+
+        for (size_t j = 0; j < ALL_MODELS; j++) {
+            const int64_t *option = choices[i].options[j];
+
+            options[j] = (struct pace_option){option[0], option[1], option[2], option[3]};
+        }
+        assert_int_equal(pace_choose(options, ALL_MODELS, choices[i].last_resort_ms),
                          choices[i].choice);
+    }
+    (void)state;
+}
+
+static void
+a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most(void **state)
+{
+    assert_int_equal(pace_haste(10), 200);
+    assert_int_equal(pace_haste(4), 500);
+    assert_int_equal(pace_haste(0.5), 500);
     (void)state;
 }
 
@@ -62,7 +94,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_job_waits_for_the_first_model_within_its_patience_else_for_the_soonest),
+        cmocka_unit_test(a_job_waits_within_its_patience_or_for_a_sooner_answer_else_for_room),
+        cmocka_unit_test(a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most),
         cmocka_unit_test(in_a_standing_queue_patience_is_an_instant_or_one_permit),
         cmocka_unit_test(a_job_that_would_not_wait_gets_no_patience_from_a_standing_queue),
     };

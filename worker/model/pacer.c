@@ -169,7 +169,7 @@ wait_leave(struct pacer_wait *wait)
 static struct pace_option
 option_of(const struct pacer_wait *wait, const struct lane *lane, int64_t now)
 {
-    int64_t standing_ms;
+    int64_t standing_ms, waited_ms = now - wait->since_ms;
     int64_t wish_ms = wait->patience_ms;
 
     if (is_unpaced(lane))
@@ -181,7 +181,9 @@ option_of(const struct pacer_wait *wait, const struct lane *lane, int64_t now)
         wish_ms = pace_patience(wish_ms, standing_ms, lane->rate);
     return (struct pace_option){
         .wait_ms = expected_wait_ms(lane, now),
-        .patience_ms = wish_ms - (now - wait->since_ms),
+        .patience_ms = wish_ms - waited_ms,
+        .haste_ms = lane->queue == NULL ? pace_haste(lane->rate) - waited_ms : 0,
+        .call_ms = (int64_t)lane->call_ms,
     };
 }
 

@@ -34,6 +34,7 @@ struct lane {
     int64_t asked_ms;        /* monotonic; when it was asked last */
     int64_t deaf_ms;         /* monotonic; until then it is not asked: it failed */
     int64_t drained_ms;      /* monotonic; when the queue was empty last */
+    double call_ms;          /* what a call takes, smoothed; 0: none succeeded yet */
     double rate;             /* permits a second of the whole cluster; < 0: open */
     struct pace_local local; /* while Redis is out of reach */
     struct event *timer;

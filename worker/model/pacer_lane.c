@@ -13,6 +13,8 @@
 #define RATE_MAX_MILLI INT64_C(1000000000)
 /* Tokens that were not used go back to Redis at most so often. */
 #define REFUND_MS 100
+/* What one call adds to what a call of its model is known to take. */
+#define CALL_MEMORY 0.1
 /* After an error Redis is not asked for so long. */
 #define DEAF_MS 1000
 
@@ -229,6 +231,12 @@ tell_refusal(struct lane *lane, struct pacer_permit permit, const struct call *c
     redis_eval(commands(lane), &lane->pacer->script, &args, OP_TIMEOUT_MS, on_told, NULL);
 }
 
+static void
+learn_duration(struct lane *lane, int64_t ms)
+{
+    lane->call_ms += (lane->call_ms == 0 ? 1 : CALL_MEMORY) * ((double)ms - lane->call_ms);
+}
+
 /* Does the call say by its tokens what it took of the quota? One that we gave up on does not. */
 static bool
 has_usage(const struct call *call)
@@ -244,6 +252,8 @@ pacer_tell(struct pacer *pacer, struct pacer_permit permit, const struct call *c
     bool is_refusal =
         is_throttle || call->outcome == OUTCOME_TRANSIENT || call->outcome == OUTCOME_UNREACHABLE;
 
+    if (lane != NULL && call->outcome == OUTCOME_OK)
+        learn_duration(lane, call->duration_ms);
     if (lane != NULL && lane_is_blind(lane) && is_throttle)
         pace_local_throttled(&lane->local, clock_mono_ms());
     if (permit.number == 0 || lane_is_blind(lane))
