@@ -61,6 +61,26 @@ def test_a_reply_lost_on_the_wire_costs_no_job_and_no_call(redis, sim, worker, w
     assert LEASE_LOST not in process.log()
 
 
+def test_who_lost_its_jobs_hears_so_even_when_that_reply_is_lost(redis, sim, worker, wire):
+    """It slept beyond its lease with a call open; its first beat as it wakes is answered, and the
+    answer lost. A second one must not find it registered and its call the next model for nothing."""
+    sleeper = worker(redis_url=wire.redis_url, HEADGATE_CALL_TIMEOUT=1)
+    sim.script({"do": "hang"})
+    redis.push(job("taken"))
+    sim.wait_open(1)
+    sleeper.stop()
+    worker()
+    assert_once(redis, "taken")
+    wire.lose_reply(rb"\*8\r\n:0\r\n")
+    sleeper.cont()
+    sleeper.wait_for_log(LEASE_LOST)
+    assert wire.was_lost()
+    until(sleeper.is_ready, what="readiness")
+    redis.push(job("next"))
+    assert_once(redis, "next")
+    assert [call["outcome"] for call in sim.calls("mark-taken")].count("ok") == 1
+
+
 def test_replies_that_come_byte_by_byte_are_read(redis, sim, worker, wire):
     wire.slice_bytes = 1
     worker(redis_url=wire.redis_url)

@@ -37,5 +37,5 @@ def test_a_run_that_breaks_a_promise_is_shortened(box):
     seed, broken = next((seed, broken) for seed in SEEDS_OF_A_MUTATION
                         if (broken := run(box, actions_of(seed, STEPS), mutation)[0]))
     fewer = shorten(box, actions_of(seed, STEPS), broken.promise, mutation)
-    assert len(fewer) < STEPS / 4
+    assert len(fewer) < STEPS / 2
     assert run(box, fewer, mutation)[0].promise == broken.promise

@@ -110,7 +110,9 @@ class Worker:
         self.pipe.append(self.repeats.popleft())
 
     def beat(self):
-        self.send("beat", [self.name, LEASE_MS, 0, TTL_MS], self.on_beat)
+        has_lease = self.has_beaten
+        self.send("beat", [self.name, LEASE_MS, 0, TTL_MS, int(has_lease)],
+                  lambda reply: self.on_beat(reply, has_lease))
 
     def claim(self, most=2):
         self.is_claiming = True
@@ -181,12 +183,12 @@ class Worker:
     def forget(self, claim):
         self.claims.pop(claim.token, None)
 
-    def on_beat(self, reply):
+    def on_beat(self, reply, has_lease):
         was_registered, on_record, expired = reply[0], reply[3], reply[6]
-        if not was_registered and self.has_beaten:
+        if not was_registered and has_lease:
             self.claims.clear()
             self.repeats.clear()
-        self.has_beaten = True
+        self.has_beaten = bool(was_registered or not has_lease)
         has_more = on_record > len(self.claims)
         if has_more and self.has_more:
             self.reconcile()

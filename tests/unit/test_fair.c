@@ -82,7 +82,7 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
 static void
 do_beat(struct fixture *f, struct queue *queue)
 {
-    queue_beat(queue, 0, on_beat, f);
+    queue_beat(queue, 0, false, on_beat, f);
     wait_answer(f);
 }
 

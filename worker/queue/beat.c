@@ -135,6 +135,18 @@ tell_loss(const struct queue *queue)
         log_info("lease lost while no job was held", LOG_STR("queue", queue_name(queue)));
 }
 
+/* Redis has not registered us anew: had this reply been lost, the next one would have said the
+ * same. */
+static void
+lose(struct beat *beat)
+{
+    beat->has_beaten = false;
+    beat->alive_until_ms = 0;
+    beat_again_in(beat, 0);
+    tell_loss(beat->options.queue);
+    beat->options.on_lease_lost(beat->options.queue, beat->options.arg);
+}
+
 static void
 on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
 {
@@ -152,14 +164,14 @@ on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
         beat_again_in(beat, REPEAT_MS);
         return;
     }
+    if (!reply->was_registered && beat->has_beaten) {
+        lose(beat);
+        return;
+    }
     beat_again_in(beat, options->lease_ms / BEATS_PER_LEASE);
     watch_clock(beat, reply->now_ms);
     beat->alive_until_ms = beat->sent_ms + options->lease_ms;
     beat->cancels_since_ms = reply->now_ms - OVERLAP_MS;
-    if (!reply->was_registered && beat->has_beaten) {
-        tell_loss(options->queue);
-        options->on_lease_lost(options->queue, options->arg);
-    }
     beat->has_beaten = true;
     compare_record(beat, reply->claims_on_record);
     reap_expired(beat, reply->expired);
@@ -175,7 +187,7 @@ beat_now(struct beat *beat)
         return;
     beat->is_open = true;
     beat->sent_ms = clock_mono_ms();
-    queue_beat(beat->options.queue, beat->cancels_since_ms, on_beat, beat);
+    queue_beat(beat->options.queue, beat->cancels_since_ms, beat->has_beaten, on_beat, beat);
 }
 
 void

@@ -166,7 +166,10 @@ struct beat_reply {
     const redisReply *cancelled; /* array of job ids, cancelled since `since_ms` */
 };
 typedef void queue_beat_fn(const struct beat_reply *reply, const struct error *error, void *arg);
-void queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg);
+/* With has_lease a worker that was struck off is not registered again: it hears that, each time,
+ * until it beats without. */
+void queue_beat(struct queue *queue, int64_t since_ms, bool has_lease, queue_beat_fn *fn,
+                void *arg);
 
 /* Gives back all that a worker with an ended lease holds, in as many calls as it needs. */
 void queue_reap(struct queue *queue, const char *dead_worker);

@@ -120,7 +120,7 @@ on_beat(const redisReply *reply, const struct error *error, void *arg)
 }
 
 void
-queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
+queue_beat(struct queue *queue, int64_t since_ms, bool has_lease, queue_beat_fn *fn, void *arg)
 {
     static const enum queue_key keys[] = {KEY_WORKERS,   KEY_INFLIGHT, KEY_INBOX, KEY_DELAYED,
                                           KEY_CANCELLED, KEY_PAUSED,   KEY_STATS};
@@ -134,6 +134,7 @@ queue_beat(struct queue *queue, int64_t since_ms, queue_beat_fn *fn, void *arg)
     redis_arg_int(&args, queue->lease_ms);
     redis_arg_int(&args, since_ms);
     redis_arg_int(&args, queue->result_ttl_ms);
+    redis_arg_int(&args, has_lease);
     queue_args_end(queue, &args);
     redis_eval(queue_commands(queue), &queue->scripts[SCRIPT_BEAT], &args, 0, on_beat, request);
 }

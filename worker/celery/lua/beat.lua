@@ -3,7 +3,8 @@
 -- put back after the visibility timeout, as they do it.
 --
 -- KEYS workers, inflight, inbox (not used), delayed, cancelled, paused, stats (not used)
--- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms
+-- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms, 1 when
+--   the worker takes itself for registered
 -- Returns as the native beat.
 local workers, inflight, _, delayed, cancelled, paused = unpack(KEYS)
 local worker, lease_ms, since, remember_ms =
@@ -15,7 +16,7 @@ local MANY = 1000 -- at once: the rest has its turn with the next beat
 
 local lease_end = redis.call('ZSCORE', workers, worker)
 local was_registered = lease_end and tonumber(lease_end) > 0 and 1 or 0
-redis.call('ZADD', workers, now + lease_ms, worker)
+if was_registered == 1 or ARGV[5] ~= '1' then redis.call('ZADD', workers, now + lease_ms, worker) end
 redis.call('ZREMRANGEBYSCORE', cancelled, '-inf', now - remember_ms)
 
 if was_registered == 0 then

@@ -1,7 +1,9 @@
 -- Proof of life, and what a worker should know every few seconds.
 --
 -- KEYS workers, inflight, inbox, delayed, cancelled, paused, stats
--- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms
+-- ARGV worker, lease in ms, cancels since (Unix ms), how long a cancel is remembered in ms, 1 when
+--   the worker takes itself for registered: if it is not it hears so, and has no lease, until it
+--   asks for one with 0. An answer that is lost on the wire is thus given again.
 -- Returns {1 when the worker was still registered (0: others have its jobs), Redis' time in Unix
 --   ms, 1 when paused, claims on record, inbox length, ms until the next delayed job (0 when jobs
 --   are sorted by tenant, where no blocking pop sees them) or -1, {workers whose lease has ended},
@@ -23,7 +25,7 @@ if stands < known then redis.call('HSET', stats, 'layout', known) end
 
 local lease_end = redis.call('ZSCORE', workers, worker)
 local was_registered = lease_end and tonumber(lease_end) > 0 and 1 or 0
-redis.call('ZADD', workers, now + lease_ms, worker)
+if was_registered == 1 or ARGV[5] ~= '1' then redis.call('ZADD', workers, now + lease_ms, worker) end
 redis.call('ZREMRANGEBYSCORE', cancelled, '-inf', now - remember_ms)
 
 local next_due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
