@@ -29,6 +29,7 @@ local function add(place, list)
 end
 add('queue', redis.call('LRANGE', KEYS[1], 0, -1))
 add('inbox', redis.call('LRANGE', base .. 'inbox', 0, -1))
+add('sorted', redis.call('HVALS', base .. 'sorted:jobs'))
 add('delayed', redis.call('HVALS', base .. 'delayed:jobs'))
 for _, worker in ipairs(redis.call('ZRANGE', base .. 'workers', 0, -1)) do
     add('record of ' .. worker, redis.call('HVALS', base .. 'inflight:' .. worker))
@@ -174,7 +175,8 @@ class Watcher(threading.Thread):
         lost = [name for name in nowhere if name not in ended]
         if lost:
             self.house.complain(f"in no place at one moment: {lost[:10]}")
-        double = {name: where for name, where in places.items() if name in set(watched) and len(where) > 1}
+        seen = set(watched)
+        double = {name: where for name, where in places.items() if name in seen and len(where) > 1}
         double |= {name: [*places[name], "final"] for name in places if name in self.final
                    and self.is_single(name)}
         if double:
