@@ -17,7 +17,8 @@ SCRIPTS = ["claim", "begin", "settle", "dead", "retry", "release", "reap", "beat
 REAL_TIME, MODEL_TIME = "redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)"
 # One worker holds more than a reap takes at once, and more jobs wait than a claim sorts.
 BATCHES = {"(#tokens, 500)": "(#tokens, 2)", "sorted, -2000, -1": "sorted, -2, -1",
-           "SORT_BYTES, PASSED_TURNS = 256, 4 * 1024 * 1024, 256": "SORT_BYTES, PASSED_TURNS = 3, 100, 2"}
+           "PASSED_TURNS, GONE_TENANTS = 256, 4 * 1024 * 1024, 256, 1000":
+               "PASSED_TURNS, GONE_TENANTS = 3, 100, 2, 2"}
 # What stands between the prelude and a script.
 PARTS = {"claim": ["tenant"]}
 # The keys that every worker's step has at the end.

@@ -395,6 +395,20 @@ ever_new_tenants_neither_overtake_nor_starve_who_waits(void **state)
 }
 
 static void
+tenants_that_are_gone_are_forgotten_a_bounded_number_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+
+    push_jobs(f, "a", 1, 4);
+    assert_string_equal("a1", claim(f, f->queue, 1));
+    redis_server_do(f->server, "EVAL %s 1 " KEY("turns"),
+                    "for i = 1, 1500 do redis.call('ZADD', KEYS[1], 0, 'gone' .. i) end");
+    assert_string_equal("", claim(f, f->queue, 1));
+    assert_int_equal(CLAIM_FULL, f->status);
+    assert_string_equal("a2", claim(f, f->queue, 1));
+}
+
+static void
 a_tenant_s_own_jobs_stay_in_their_order(void **state)
 {
     struct fixture *f = *state;
@@ -751,6 +765,7 @@ main(void)
         FAIR(tenants_share_by_their_weights),
         FAIR(who_leaves_and_comes_back_has_gained_nothing),
         FAIR(ever_new_tenants_neither_overtake_nor_starve_who_waits),
+        FAIR(tenants_that_are_gone_are_forgotten_a_bounded_number_at_a_time),
         FAIR(a_tenant_s_own_jobs_stay_in_their_order),
         FAIR(equal_jobs_are_as_many_as_were_pushed),
         FAIR(a_long_queue_is_sorted_part_by_part),

@@ -22,7 +22,7 @@ local queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, cra
     unpack(KEYS)
 local worker, max, token, max_bytes, mode =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local SORT_JOBS, SORT_BYTES, PASSED_TURNS = 256, 4 * 1024 * 1024, 256
+local SORT_JOBS, SORT_BYTES, PASSED_TURNS, GONE_TENANTS = 256, 4 * 1024 * 1024, 256, 1000
 -- Of virtual time, for each job that has come: it only decides between equal times.
 local TICK = 1e-9
 -- When to ask again for a tenant that has its most claims.
@@ -176,7 +176,7 @@ end
 
 -- By turns; a tenant that has its most claims lets its turn pass.
 local function take_turns()
-    local own, taken, passed, virtual = {}, {}, 0, nil
+    local own, taken, passed, gone, virtual = {}, {}, 0, 0, nil
     local tenants = redis.call('ZCARD', turns)
     local at_once = math.ceil(max / math.max(1, tenants))
 
@@ -195,8 +195,12 @@ local function take_turns()
         local tenant, time = unpack(redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES'))
         if not tenant then break end
         local name = first_of(tenant)
-        if not name then
+        if gone == GONE_TENANTS then
+            reply[1] = 'full'
+            break
+        elseif not name then
             redis.call('ZREM', turns, tenant)
+            gone = gone + 1
         else
             if is_at_cap(tenant) then
                 passed, look_ms = passed + 1, CAP_MS
