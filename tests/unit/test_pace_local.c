@@ -69,6 +69,18 @@ a_worker_alone_keeps_to_its_share_of_the_last_rate(void **state)
 }
 
 static void
+a_worker_s_part_is_what_it_got_of_all_permits(void **state)
+{
+    struct pace_local nothing = {0}, quarter = shared_pace(25, 100, 10),
+                      all = shared_pace(9, 9, 10);
+
+    assert_true(pace_local_share(&nothing) == 1);
+    assert_true(pace_local_share(&all) == 1);
+    assert_true(pace_local_share(&quarter) > 0.25 && pace_local_share(&quarter) < 0.27);
+    (void)state;
+}
+
+static void
 it_may_begin_with_a_burst_of_a_few_calls_only(void **state)
 {
     struct pace_local local = shared_pace(10, 10, 10);
@@ -137,6 +149,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_alone_keeps_to_its_share_of_the_last_rate),
+        cmocka_unit_test(a_worker_s_part_is_what_it_got_of_all_permits),
         cmocka_unit_test(it_may_begin_with_a_burst_of_a_few_calls_only),
         cmocka_unit_test(each_throttle_takes_a_tenth_of_its_rate_and_time_gives_it_back),
         cmocka_unit_test(what_was_heard_is_worth_nothing_after_half_a_minute),

@@ -32,14 +32,19 @@ pace_local_holds(const struct pace_local *local, int64_t now_ms)
     return local->number > 0 && local->rate > 0 && now_ms - local->heard_ms <= HOLDS_MS;
 }
 
+/* One permit more in both, so that who had none yet is not shut out. */
+double
+pace_local_share(const struct pace_local *local)
+{
+    return (local->own + 1) / (local->all + 1);
+}
+
 double
 pace_local_rate(const struct pace_local *local, int64_t now_ms)
 {
     double growth = exp(GROWTH_MS * (double)(now_ms - local->paced_ms));
 
-    /* One permit more in both, so that who had none yet is not shut out. */
-    return fmax(RATE_MIN,
-                local->rate * (local->own + 1) / (local->all + 1) * local->factor * growth);
+    return fmax(RATE_MIN, local->rate * pace_local_share(local) * local->factor * growth);
 }
 
 static double

@@ -27,6 +27,8 @@ struct pace_local {
  * they come at this rate (< 0: not limited). */
 void pace_local_hear(struct pace_local *local, int granted, int64_t number, double rate,
                      int64_t now_ms);
+/* This worker's part of all permits, of about the last minute; 1 when nothing was heard. */
+double pace_local_share(const struct pace_local *local);
 /* Is there a rate to keep to? */
 bool pace_local_holds(const struct pace_local *local, int64_t now_ms);
 /* While it holds: the calls a second of this worker alone, and when the next one is due, in ms. */

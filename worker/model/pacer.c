@@ -14,7 +14,8 @@
 #include <utlist.h>
 
 #define LANES_MAX 1000
-/* Jobs that wait in this worker are worth so much of all permits. */
+/* Jobs that wait in this worker are worth so much of its part of all permits: what waits in Redis
+ * is there for every worker, and for tenants to take turns. */
 #define ROOM_S 1
 /* A job that found no room so recently still tells of now. */
 #define FULL_MS 5000
@@ -283,7 +284,7 @@ pacer_room(const struct pacer *pacer)
         HASH_FIND_STR(pacer->lanes, models->models[i].name, lane);
         if (lane == NULL || lane->rate < 0)
             return INT_MAX;
-        permits += lane->rate * ROOM_S;
+        permits += lane->rate * pace_local_share(&lane->local) * ROOM_S;
         waiting += lane->waiting;
     }
     return waiting > permits ? 0 : (int)permits + 1 - waiting;

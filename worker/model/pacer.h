@@ -68,7 +68,7 @@ void pacer_cancel(struct pacer_wait *wait);
 /* How the call ended that a permit was used for. */
 void pacer_tell(struct pacer *pacer, struct pacer_permit permit, const struct call *call);
 
-/* How many more jobs may be taken: about as many as get a permit within a second, of any
+/* How many more jobs may be taken: about as many as get a permit here within a second, of any
  * configured model; the others are better off in Redis. INT_MAX while a model is not limited. */
 int pacer_room(const struct pacer *pacer);
 /* How many wait for a permit: of this model, or of any (NULL). Of no pacer nobody does. */
