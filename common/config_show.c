@@ -121,7 +121,7 @@ value_of_file(const struct config *config, const char *name)
 
     if (config_given(config, name) != NULL)
         return NULL;
-    if (strcmp(name, "HEADGATE_QUEUES") == 0)
+    if (strcmp(name, config->use_celery ? "HEADGATE_CELERY_QUEUES" : "HEADGATE_QUEUES") == 0)
         text = queues_of_file(config);
     else if (strcmp(name, "HEADGATE_MODELS") == 0)
         text = models_of_file(config);

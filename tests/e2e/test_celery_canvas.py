@@ -141,7 +141,9 @@ def test_the_body_of_a_chord_fails_with_a_part(version, celery, serve):
     shown = celery(version).run("""
 r = chord([analyze_section_task.s("S", "text"), app.signature(MODULE + "no_such_task")],
           process_chat_task.si("body?")).apply_async()
-show(outcome(r)[0]); show(r.state); show(r.result.args[0])
+show(outcome(r)[0])
+while not r.ready(): time.sleep(0.02)
+show(r.state); show(r.result.args[0])
 """)
     assert shown[1] == "FAILURE"
     assert "Dependency" in shown[2] and "NotRegistered" in shown[2]

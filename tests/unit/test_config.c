@@ -97,6 +97,27 @@ an_empty_variable_counts_as_unset(void **state)
 }
 
 static void
+with_celery_the_queues_are_its_own(void **state)
+{
+    struct config c;
+
+    load(&c, ENV({"USE_CELERY", "true"}, {"HEADGATE_QUEUES", "other"}));
+    assert_true(c.use_celery);
+    assert_int_equal(c.queue_count, 2);
+    assert_string_equal(c.queues[0].name, "analysis");
+    assert_string_equal(c.queues[1].name, "chat");
+    config_release(&c);
+    load(&c, ENV({"USE_CELERY", "yes"}, {"HEADGATE_CELERY_QUEUES", "celery"}));
+    assert_int_equal(c.queue_count, 1);
+    assert_string_equal(c.queues[0].name, "celery");
+    config_release(&c);
+    load(&c, ENV({"HEADGATE_CELERY_QUEUES", "celery"}));
+    assert_string_equal(c.queues[0].name, "analyze");
+    config_release(&c);
+    (void)state;
+}
+
+static void
 every_type_is_read(void **state)
 {
     struct config c;
@@ -585,6 +606,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_needs_to_be_set),
         cmocka_unit_test(an_empty_variable_counts_as_unset),
+        cmocka_unit_test(with_celery_the_queues_are_its_own),
         cmocka_unit_test(every_type_is_read),
         cmocka_unit_test(a_size_is_a_number_of_bytes_or_of_a_larger_unit),
         cmocka_unit_test(a_wrong_value_is_named_with_what_is_allowed),
