@@ -30,6 +30,17 @@ put_text(struct evbuffer *out, const char *text)
     json_put_string(out, text, strlen(text));
 }
 
+/* A string for the script, which refuses half a surrogate. */
+static void
+put_string(struct json_slice string, struct evbuffer *out)
+{
+    size_t len = 0;
+    char *text = json_string(string, &len);
+
+    json_put_string(out, text, text == NULL ? 0 : len);
+    free(text);
+}
+
 /* A comma unless it is the first. */
 static void
 begin_item(struct evbuffer *list)
@@ -47,11 +58,15 @@ piece_of(struct evbuffer *buffer)
     return (struct piece){len == 0 ? "" : (const char *)evbuffer_pullup(buffer, -1), len};
 }
 
-/* Is there no room for more messages? */
+/* Is there no room for more? `own`: what is being put together beside the lists. */
 static bool
-is_full(struct gathering *g)
+is_full(struct gathering *g, const struct evbuffer *own)
 {
-    g->is_cut |= evbuffer_get_length(g->push) > CANVAS_BYTES_MAX;
+    size_t bytes = evbuffer_get_length(g->push) + evbuffer_get_length(g->ends) +
+                   evbuffer_get_length(g->chords);
+
+    bytes += own == g->push ? 0 : evbuffer_get_length(own);
+    g->is_cut |= bytes > CANVAS_BYTES_MAX;
     return g->is_cut;
 }
 
@@ -77,6 +92,20 @@ put_front(const struct celery_text *text, struct json_slice list, int dropped, s
         begin_item(out);
         json_put_slice(out, celery_text_raw(text, value));
     }
+}
+
+/* All entries, owned by the caller. Finding each anew would take forever in a long list. */
+static struct json_slice *
+entries_of(struct json_slice list, int *count)
+{
+    struct json_slice key, *entries;
+    struct json_iter it = json_iter(list);
+
+    *count = count_of(list);
+    entries = xcalloc((size_t)*count + 1, sizeof(*entries));
+    for (int i = 0; i < *count; i++)
+        json_next(&it, &key, &entries[i]);
+    return entries;
 }
 
 static struct json_slice
@@ -197,22 +226,20 @@ static void
 send_chain(struct gathering *g, struct signature signature, struct sending *with,
            struct evbuffer *children)
 {
-    struct json_slice tasks = signature_members(signature, "tasks");
-    struct signature first = {signature.text, entry_of(tasks, 0)};
+    int count;
+    struct json_slice *tasks = entries_of(signature_members(signature, "tasks"), &count);
+    struct signature first = {signature.text, tasks[0]};
     struct evbuffer *rest = xevbuffer(), *inner = xevbuffer();
-    int count = count_of(tasks);
 
     put(rest, "[");
     if (with->chain.len > 2) /* "[...]" without its brackets */
         evbuffer_add(inner, with->chain.text + 1, with->chain.len - 2);
     for (int i = count - 1; i > 0; i--) {
-        struct json_slice task = entry_of(tasks, i);
-
         begin_item(inner);
         if (i == count - 1 && with->chord.text != NULL && with->chain.len <= 2)
-            put_last_part((struct signature){signature.text, task}, with, inner);
+            put_last_part((struct signature){signature.text, tasks[i]}, with, inner);
         else
-            json_put_slice(inner, celery_text_raw(signature.text, task));
+            json_put_slice(inner, celery_text_raw(signature.text, tasks[i]));
     }
     evbuffer_add_buffer(rest, inner);
     put(rest, "]");
@@ -221,6 +248,7 @@ send_chain(struct gathering *g, struct signature signature, struct sending *with
         send_any(g, first, with, children);
     evbuffer_free(rest);
     evbuffer_free(inner);
+    free(tasks);
 }
 
 /* Every task of a list as one group; `chord` is the body that they are parts of, if any. */
@@ -292,7 +320,7 @@ send_any(struct gathering *g, struct signature signature, struct sending *with,
     struct sending sending = sending_of(g, signature);
     char id[JOB_ID_MAX + 1];
 
-    if (signature.slice.type != JSON_OBJECT || is_full(g))
+    if (signature.slice.type != JSON_OBJECT || is_full(g, children))
         return;
     if (strcmp(kind, "chain") == 0) {
         send_chain(g, signature, with, children);
@@ -382,7 +410,7 @@ put_date(int64_t ms, struct evbuffer *out)
 
 /* What comes when the body can't run: its errbacks with its id. */
 static void
-put_errbacks(const struct gathering *g, const struct celery_text *text, struct json_slice errbacks,
+put_errbacks(struct gathering *g, const struct celery_text *text, struct json_slice errbacks,
              const char *id, struct evbuffer *out)
 {
     struct json_slice key, task, one = errbacks;
@@ -405,6 +433,8 @@ put_errbacks(const struct gathering *g, const struct celery_text *text, struct j
         sending.index = index++;
         if (task.type != JSON_STRING)
             continue;
+        if (is_full(g, out))
+            break;
         signature_id(sending.signature, own);
         begin_item(out);
         sending_put(&sending, out);
@@ -425,7 +455,7 @@ put_ids(const struct celery_text *text, struct json_slice chain, struct evbuffer
         if (id.type != JSON_STRING)
             continue;
         put(out, count++ > 0 ? "," : "");
-        json_put_slice(out, id);
+        put_string(id, out);
     }
 }
 
@@ -446,7 +476,7 @@ put_part(struct gathering *g, const struct celery_text *text, struct json_slice 
     sending.id = id;
     begin_item(out);
     put(out, "{\"group\":");
-    json_put_slice(out, group);
+    put_string(group, out);
     put(out, ",\"index\":");
     if (index.type == JSON_NUMBER)
         json_put_slice(out, index);
@@ -520,7 +550,8 @@ fail_chain(struct gathering *g, const char *exception, const char *traceback)
 
     if (g->message->chain.type != JSON_ARRAY)
         return;
-    for (struct json_iter it = json_iter(g->message->chain); json_next(&it, &key, &link);) {
+    for (struct json_iter it = json_iter(g->message->chain);
+         !is_full(g, g->push) && json_next(&it, &key, &link);) {
         struct signature signature = {text, link};
         char *id = celery_text_string(signature_option(signature, "task_id"), JOB_ID_MAX);
         struct json_slice chord = signature_option(signature, "chord");

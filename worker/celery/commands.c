@@ -56,7 +56,7 @@ each_id(struct json_slice ids, void (*fn)(struct celery_node *, const char *, bo
     int count = 0;
     char *id = celery_text_string(ids, JOB_ID_MAX);
 
-    if (id != NULL)
+    if (id != NULL && job_id_is_valid(id, strlen(id)))
         fn(node, id, flag);
     free(id);
     for (struct json_iter it = json_iter(ids); count < IDS_MAX && json_next(&it, &key, &value);
@@ -270,8 +270,10 @@ query_one(const struct celery_task_view *view, void *arg)
     struct listing *listing = arg;
     struct json_slice key, id;
     bool is_asked = json_equals(listing->ids, view->message->id);
+    int count = 0;
 
-    for (struct json_iter it = json_iter(listing->ids); !is_asked && json_next(&it, &key, &id);)
+    for (struct json_iter it = json_iter(listing->ids);
+         !is_asked && count < IDS_MAX && json_next(&it, &key, &id); count++)
         is_asked = json_equals(id, view->message->id);
     if (!is_asked)
         return;

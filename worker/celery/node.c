@@ -24,6 +24,7 @@
 #define FLUSH_MS       100
 #define BATCH_BYTES    (64 * 1024)
 #define REQUEST_BYTES  (1024 * 1024)
+#define REPEATS_MAX    8 /* of '+' in a pattern */
 #define REPLY_EXCHANGE "reply.celery.pidbox"
 
 static const char reply_source[] =
@@ -290,6 +291,21 @@ is_destination(const struct celery_node *node, struct json_slice destination)
     return false;
 }
 
+/* Some of what a pattern may say costs time and memory without bound: repeats within repeats are
+ * written out as often, and what refers back is tried in every way. */
+static bool
+is_cheap(const char *pattern)
+{
+    int repeats = 0;
+
+    for (const char *at = pattern; *at != '\0'; at++) {
+        repeats += *at == '+';
+        if (*at == '{' || (*at == '\\' && at[1] >= '0' && at[1] <= '9'))
+            return false;
+    }
+    return repeats <= REPEATS_MAX;
+}
+
 static bool
 matches(const char *name, const char *pattern, bool is_glob)
 {
@@ -299,6 +315,8 @@ matches(const char *name, const char *pattern, bool is_glob)
 
     if (is_glob)
         return fnmatch(pattern, name, 0) == 0;
+    if (!is_cheap(pattern))
+        return false;
     anchored = xasprintf("^(%s)", pattern);
     is_match = regcomp(&regex, anchored, REG_EXTENDED | REG_NOSUB) == 0;
     free(anchored);

@@ -59,9 +59,10 @@ local function sweep()
         if raw and is_json and #parts == 3 then
             local list, step = prefix .. queue_of(parts[2], parts[3]), step_of(raw)
             if step > 1 then list = list .. '\6\22' .. (step - 1) * 3 end
-            redis.call('RPUSH', list, mark(raw))
+            local answer = redis.pcall('RPUSH', list, mark(raw))
+            if type(answer) == 'table' and answer.err then raw = nil end
         end
-        -- An entry that is none of kombu's stays, out of the way: nothing is thrown away.
+        -- An entry that is none of kombu's, or whose list Redis refuses, stays, out of the way: nothing is thrown away.
         redis.call('ZREM', unacked_index, tag)
         if raw then redis.call('HDEL', unacked, tag) end
     end

@@ -121,6 +121,13 @@ local function step_of(raw)
     return math.max(1, math.min(4, math.floor(priority / 3) + 1))
 end
 
+-- Sends a message. Its producer chose the list: where Redis refuses that (a key of another type, no
+-- right to it), it waits in the list of this task's queue, and the task's end is written all the same.
+local function send(list, message)
+    local answer = redis.pcall('LPUSH', list, message)
+    if type(answer) == 'table' and answer.err then redis.call('LPUSH', lists[1], message) end
+end
+
 -- Gives a claim back, to be served next: no attempt is spent. One with a history (failed or waited
 -- before) becomes a delayed one that is due. False when a worker of Celery has restored it.
 local function give_back(keys, worker, token, now)
@@ -195,7 +202,7 @@ local function fail_body(chord, results, ttl_ms, task, exception)
             '"traceback":null,"children":[],"date_done":"' .. chord.date .. '","task_id":' ..
             cjson.encode(id) .. '}', ttl_ms)
     end
-    for _, pair in ipairs(chord.errbacks) do redis.call('LPUSH', pair[1], pair[2]) end
+    for _, pair in ipairs(chord.errbacks) do send(pair[1], pair[2]) end
 end
 
 -- A part has ended. True when nothing more is to be done for it.
@@ -215,7 +222,7 @@ local function end_part(chord, results, ttl_ms)
     local body = chord.body
     local hole = body.takes_values and '[' .. table.concat(values, ', ') .. ']' or ''
     local text = cjson.encode(body.before .. hole .. body.after)
-    redis.call('LPUSH', body.list, '{"body": ' .. text .. body.tail)
+    send(body.list, '{"body": ' .. text .. body.tail)
     return true
 end
 
@@ -230,7 +237,7 @@ local function follow(text, results, ttl_ms)
             redis.call('DEL', key .. '.c')
         end)
     end
-    for _, pair in ipairs(deeds.push or {}) do redis.call('LPUSH', pair[1], pair[2]) end
+    for _, pair in ipairs(deeds.push or {}) do send(pair[1], pair[2]) end
     for _, pair in ipairs(deeds.ends or {}) do
         if status_of(results .. pair[1]) ~= 'SUCCESS' then
             publish(results .. pair[1], pair[2], ttl_ms)
