@@ -11,8 +11,9 @@
 #include <event2/event.h>
 #include <uthash.h>
 
-/* Permits that one question asks for: more would be one burst. */
-#define BATCH_MAX 16
+/* Permits that one question asks for: more would be one burst, unless the model is not limited. */
+#define BATCH_MAX      16
+#define OPEN_BATCH_MAX 48
 
 /* Who waits for a model, and what is known of its permits. */
 struct lane {
@@ -22,10 +23,10 @@ struct lane {
     double limits[2];       /* its rpm and tpm, as configured; 0: not */
     char limit_text[2][32]; /* of a question */
     struct pacer_wait *queue;
-    int waiting;                     /* in the queue */
-    bool is_asking;                  /* Redis is asked */
-    int asked;                       /* permits it is asked for ... */
-    int64_t asked_tokens[BATCH_MAX]; /* ... and what is reserved with each */
+    int waiting;                          /* in the queue */
+    bool is_asking;                       /* Redis is asked */
+    int asked;                            /* permits it is asked for ... */
+    int64_t asked_tokens[OPEN_BATCH_MAX]; /* ... and what is reserved with each */
     bool has_tokens;         /* its tokens are limited, so what was not used is given back */
     int64_t unused;          /* tokens to give back; < 0: more were used than reserved */
     bool turned_away;        /* somebody went on to another model since it was asked last */

@@ -92,7 +92,9 @@ on_taken(const redisReply *reply, const struct error *error, void *arg)
         read_reply(lane, reply, granted, first);
         grant(lane, granted, first);
     }
-    place_again(lane);
+    /* Where all who were asked for got theirs nothing has changed for the others. */
+    if (error != NULL || granted < lane->asked || lane->rate > 0)
+        place_again(lane);
     lane->is_asking = false; /* only now: one question for all who are left */
     lane_ask(lane);
 }
@@ -145,7 +147,7 @@ put_question(struct lane *lane, struct redis_args *args)
     lane->asked = 0;
     DL_FOREACH(lane->queue, wait)
     {
-        if (lane->asked == BATCH_MAX)
+        if (lane->asked == (lane->rate < 0 ? OPEN_BATCH_MAX : BATCH_MAX))
             break;
         redis_arg_int(args, wait->tokens);
         lane->asked_tokens[lane->asked++] = wait->tokens;
