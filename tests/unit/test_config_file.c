@@ -202,11 +202,6 @@ queues_of_the_file_are_the_list_or_only_tell_which_are_not_fair(void **state)
     assert_false(w.config.queues[0].is_fair);
     assert_true(w.config.queues[1].is_fair);
     whole_close(&w);
-    whole_open(&w, text, &(struct given){"USE_CELERY", "true"});
-    assert_int_equal(w.config.queue_count, 2);
-    assert_string_equal(w.config.queues[0].name, "analysis");
-    assert_string_equal(w.config.queues[1].name, "chat");
-    whole_close(&w);
     whole_open(&w, "{}", &(struct given){"USE_CELERY", "true"});
     assert_string_equal(w.config.queues[0].name, "analysis");
     whole_close(&w);
