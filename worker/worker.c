@@ -400,6 +400,8 @@ open_rooms(struct worker *w)
             .arg = w,
         });
     w->desk = desk_new(w->route, w->config->prefix);
+    if (w->celery != NULL)
+        desk_set_kombu(w->desk, w->config->celery_keyprefix);
     w->attempt_context = (struct attempt_context){
         .base = w->base,
         .config = w->config,

@@ -221,6 +221,25 @@ def test_what_ends_a_real_worker_is_a_dead_letter_here(redis, serve):
     until(lambda: is_settled(redis), what="the acknowledgements")
 
 
+def test_operators_see_and_serve_the_lists_of_celery(redis, serve, cli):
+    settings = {"USE_CELERY": "true", "HEADGATE_CELERY_KEYPREFIX": "app1"}
+    unknown = json.dumps(envelope(GOOD, task="no.such.task", task_id="i-9"))
+    running = serve(HEADGATE_CELERY_KEYPREFIX="app1")
+    redis.client.lpush("app1analysis", unknown)
+    until(lambda: redis.dead("analysis"), what="a dead letter")
+    running.term()
+    running.wait()
+    (letter,) = cli("dead", "list", "--queue", "analysis", "--json", **settings).json_lines()
+    assert letter["id"] == "i-9"
+    assert cli("dead", "retry", "i-9", "--queue", "analysis", **settings).code == 0
+    assert redis.client.lrange("app1analysis", 0, -1) == [unknown.encode()]
+    redis.client.lpush("app1analysis" + SEP + "6", unknown)
+    stats = cli("stats", "--json", **settings).json()
+    assert [queue["waiting"] for queue in stats["queues"]] == [2, 0]
+    refused = cli("enqueue", "--field", "content=x", **settings)
+    assert refused.code == 2 and "Celery" in refused.err
+
+
 def test_numbers_that_python_writes_and_json_lacks_are_taken(redis, serve):
     serve()
     body = '[["S","text"],{"score":NaN,"big":123456789012345678901234567890},{"chain":null}]'

@@ -75,7 +75,7 @@ def test_a_real_worker_takes_over_what_a_killed_one_of_ours_held(version, redis,
     ours = serve()
     sim.script({"do": "hang"})
     (task_id, later) = celery(version).run(f"""
-show({ANALYZE}.id); show(analyze_section_task.apply_async(("S", "text"), countdown=5).id)
+show({ANALYZE}.id); show(analyze_section_task.apply_async(("S", "text"), countdown=12).id)
 """)
     sim.wait_open(1)
     until(lambda: redis.client.hlen("unacked") == 2, what="both messages on record")
@@ -147,7 +147,7 @@ def test_nothing_is_lost_among_both_kinds_with_kills_on_both_sides(redis, sim, c
 @newest()
 def test_a_worker_of_celery_takes_over_after_a_roll_back(redis, sim, celery, serve):
     ours = serve()
-    (task_id,) = celery().run("show(analyze_section_task.apply_async(('S', 't'), countdown=2).id)")
+    (task_id,) = celery().run("show(analyze_section_task.apply_async(('S', 't'), countdown=8).id)")
     until(lambda: redis.client.hlen("unacked") == 1, what="the message on record")
     ours.term()
     assert ours.wait() == 0

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* The four lists of deeds while they are gathered, and what all deeds share. */
 struct gathering {
@@ -396,18 +395,6 @@ send_next(struct gathering *g)
 
 /* ---- chords ---- */
 
-static void
-put_date(int64_t ms, struct evbuffer *out)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm date;
-    char text[32];
-
-    gmtime_r(&seconds, &date);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &date);
-    evbuffer_add_printf(out, "\"%s.%03d000+00:00\"", text, (int)(ms % 1000));
-}
-
 /* What comes when the body can't run: its errbacks with its id. */
 static void
 put_errbacks(struct gathering *g, const struct celery_text *text, struct json_slice errbacks,
@@ -494,7 +481,7 @@ put_part(struct gathering *g, const struct celery_text *text, struct json_slice 
     put(out, ",\"id\":");
     put_text(out, id);
     put(out, ",\"date\":");
-    put_date(g->context->now_ms, out);
+    celery_put_date(g->context->now_ms, out);
     put(out, ",\"errbacks\":[");
     put_errbacks(g, text, signature_option(body, "link_error"), id, errbacks);
     evbuffer_add_buffer(out, errbacks);
@@ -528,7 +515,7 @@ put_end(struct gathering *g, const char *id, const char *exception, const char *
                         "{\"status\":\"FAILURE\",\"result\":%s,\"traceback\":%s,"
                         "\"children\":[],\"date_done\":",
                         exception, traceback);
-    put_date(g->context->now_ms, document);
+    celery_put_date(g->context->now_ms, document);
     put(document, ",\"task_id\":");
     put_text(document, id);
     put(document, "}");

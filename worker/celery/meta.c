@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A failure's kind (docs/jobs.md) as Python's own. One-string classes only: Python calls the class
  * with what stands in exc_message. */
@@ -257,22 +256,6 @@ status_of(const struct result *result)
 }
 
 static void
-put_date(int64_t ms, struct evbuffer *out)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm date;
-    char text[32];
-
-    if (ms == 0) {
-        put(out, "null");
-        return;
-    }
-    gmtime_r(&seconds, &date);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &date);
-    evbuffer_add_printf(out, "\"%s.%03d000+00:00\"", text, (int)(ms % 1000));
-}
-
-static void
 put_if_there(struct evbuffer *out, const char *name, struct json_slice value)
 {
     if (value.type == JSON_ABSENT)
@@ -291,7 +274,10 @@ celery_meta_print(const struct celery_message *message, const struct result *res
     celery_meta_put_traceback_json(message, result, out);
     evbuffer_add_printf(out,
                         ",\"children\":%s,\"date_done\":", children[0] == '\0' ? "[]" : children);
-    put_date(result->finished_at_ms, out);
+    if (result->finished_at_ms == 0)
+        put(out, "null");
+    else
+        celery_put_date(result->finished_at_ms, out);
     put_if_there(out, "group_id", message->group);
     put_if_there(out, "parent_id", message->parent_id);
     put(out, ",\"task_id\":");

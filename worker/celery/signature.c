@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SEP        "\x06\x16"
 #define REPR_BYTES 200
@@ -205,18 +204,6 @@ put_body(const struct sending *sending, struct evbuffer *out)
 
 /* ---- headers ---- */
 
-static void
-put_date(int64_t ms, struct evbuffer *out)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm date;
-    char text[32];
-
-    gmtime_r(&seconds, &date);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &date);
-    evbuffer_add_printf(out, "\"%s.%03d000+00:00\"", text, (int)(ms % 1000));
-}
-
 /* A date, or seconds from now. */
 static void
 put_moment(const struct sending *sending, const char *date, const char *seconds,
@@ -227,7 +214,7 @@ put_moment(const struct sending *sending, const char *date, const char *seconds,
     double number;
 
     if (delay.type == JSON_NUMBER && json_double(delay, &number) && fabs(number) < 1e9)
-        put_date(sending->context->now_ms + llround(number * 1000), out);
+        celery_put_date(sending->context->now_ms + llround(number * 1000), out);
     else
         put_raw(&sending->signature, given.type == JSON_STRING ? given : (struct json_slice){0},
                 "null", out);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const struct {
     const char *name;
@@ -114,4 +115,16 @@ celery_get(struct json_slice object, const char *name)
     struct json_slice value = json_get(object, name);
 
     return value.type == JSON_NULL ? (struct json_slice){0} : value;
+}
+
+void
+celery_put_date(int64_t ms, struct evbuffer *out)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm date;
+    char text[32];
+
+    gmtime_r(&seconds, &date);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &date);
+    evbuffer_add_printf(out, "\"%s.%03d000+00:00\"", text, (int)(ms % 1000));
 }

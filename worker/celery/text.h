@@ -33,4 +33,7 @@ char *celery_text_string(struct json_slice slice, size_t most);
 /* Null counts as absent: Python's None. */
 struct json_slice celery_get(struct json_slice object, const char *name);
 
+/* "2026-11-25T21:31:25.123000+00:00" with its quotes, as Python writes a date. */
+void celery_put_date(int64_t ms, struct evbuffer *out);
+
 #endif

@@ -63,6 +63,8 @@ session_prepare(struct session *session, const char *queue)
     session->route =
         redis_route_new(session->base, &session->config.redis, name, on_state, session);
     session->desk = desk_new(session->route, session->config.prefix);
+    if (session->config.use_celery)
+        desk_set_kombu(session->desk, session->config.celery_keyprefix);
     free(name);
     return EXIT_OK;
 }

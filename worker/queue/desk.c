@@ -11,12 +11,13 @@
 struct desk {
     struct redis_route *route; /* borrowed */
     char *prefix;
+    char *list_prefix; /* of kombu's lists; NULL: lists have their queue's name alone */
     struct redis_script scripts[SCRIPT_COUNT];
 };
 
 /* The keys of one call: made, sent, freed. */
 struct key_list {
-    char *names[12];
+    char *names[16];
     int count;
 };
 
@@ -37,7 +38,22 @@ desk_free(struct desk *desk)
     if (desk == NULL)
         return;
     free(desk->prefix);
+    free(desk->list_prefix);
     free(desk);
+}
+
+void
+desk_set_kombu(struct desk *desk, const char *keyprefix)
+{
+    free(desk->list_prefix);
+    desk->list_prefix = xstrdup(keyprefix == NULL ? "" : keyprefix);
+}
+
+/* Where the queue's jobs wait, as a new string. */
+static char *
+list_of(const struct desk *desk, const char *queue)
+{
+    return xasprintf("%s%s", desk->list_prefix == NULL ? "" : desk->list_prefix, queue);
 }
 
 static void
@@ -88,7 +104,7 @@ struct redis_call *
 desk_push(struct desk *desk, const char *queue, const char *payload, size_t len, redis_reply_fn *fn,
           void *arg)
 {
-    return send_on_key(desk, queue, "RPUSH", xstrdup(queue), &payload, &len, 1, fn, arg);
+    return send_on_key(desk, queue, "RPUSH", list_of(desk, queue), &payload, &len, 1, fn, arg);
 }
 
 struct redis_call *
@@ -160,6 +176,17 @@ desk_pause(struct desk *desk, const char *queue, bool is_paused, redis_reply_fn 
     return call;
 }
 
+/* Those of the lower priorities: names and steps are kombu's. */
+static void
+add_kombu_lists(const struct desk *desk, const char *queue, struct key_list *keys)
+{
+    for (int step = 3; desk->list_prefix != NULL && step <= 9; step += 3)
+        add_key(keys, xasprintf("%s%s\x06\x16%d", desk->list_prefix, queue, step));
+}
+
+/* Of the names below: the others end the keys of every step. */
+#define OWN_NAMES 6
+
 struct redis_call *
 desk_stats(struct desk *desk, const char *queue, redis_reply_fn *fn, void *arg)
 {
@@ -170,9 +197,12 @@ desk_stats(struct desk *desk, const char *queue, redis_reply_fn *fn, void *arg)
     struct redis_args args = {0};
     struct redis_call *call;
 
-    add_key(&keys, xstrdup(queue));
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    add_key(&keys, list_of(desk, queue));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (i == OWN_NAMES)
+            add_kombu_lists(desk, queue, &keys);
         add_key(&keys, queue_key(desk->prefix, queue, names[i]));
+    }
     put_keys(&keys, &args);
     call = redis_eval(commands(desk, queue), &desk->scripts[SCRIPT_STATS], &args, 0, fn, arg);
     free_keys(&keys);
@@ -206,7 +236,7 @@ desk_dead_retry(struct desk *desk, const char *queue, const char *letter, size_t
     struct redis_call *call;
 
     add_key(&keys, queue_key(desk->prefix, queue, "dead"));
-    add_key(&keys, xstrdup(queue));
+    add_key(&keys, list_of(desk, queue));
     add_key(&keys, queue_key_of(desk->prefix, queue, "result", id));
     add_key(&keys, queue_key_of(desk->prefix, queue, "reply", id));
     put_keys(&keys, &args);

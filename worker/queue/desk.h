@@ -15,6 +15,9 @@ struct desk;
 /* `prefix` is copied, `route` borrowed. */
 struct desk *desk_new(struct redis_route *route, const char *prefix);
 void desk_free(struct desk *desk);
+/* From now on queues are kombu's: the name of each list begins with `keyprefix` (NULL: nothing),
+ * and what waits is counted in all four lists of a queue. */
+void desk_set_kombu(struct desk *desk, const char *keyprefix);
 
 /* Pushes a job to the right end. Reply: the list's new length. */
 struct redis_call *desk_push(struct desk *desk, const char *queue, const char *payload, size_t len,

@@ -1,12 +1,14 @@
 -- Where the jobs of a queue are. Reads only.
 --
--- KEYS queue, delayed, owners, dead, workers, paused, inbox, and those of every step
+-- KEYS queue, delayed, owners, dead, workers, paused, inbox, more lists of the queue, and those of every
+--   step
 -- Returns {paused, waiting, in flight, delayed, dead, live workers, Unix ms, the first 4096
 -- bytes of the oldest waiting payload or nil}.
 local queue, delayed, owners, dead, workers, paused, inbox = unpack(KEYS)
 local now = now_ms()
 local due = redis.call('ZCOUNT', delayed, '-inf', now)
 local waiting = redis.call('LLEN', inbox) + redis.call('LLEN', queue) + redis.call('ZCARD', sorted)
+for i = 8, #KEYS - 5 do waiting = waiting + redis.call('LLEN', KEYS[i]) end
 -- Jobs are sorted in the order in which they came: the oldest is the first of a tenant's.
 local name
 for _, tenant in ipairs(redis.call('ZRANGE', turns, 0, 999)) do
