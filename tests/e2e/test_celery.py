@@ -2,13 +2,14 @@
 
 import base64
 import json
+import re
 import time
 
 import pytest
 
 from celery_clients import MODULE, SEP, Celery, each_version, meta, newest
 from services import PRIMARY
-from support import until
+from support import ROOT, until
 
 
 @pytest.fixture
@@ -238,6 +239,25 @@ def test_operators_see_and_serve_the_lists_of_celery(redis, serve, cli):
     assert [queue["waiting"] for queue in stats["queues"]] == [2, 0]
     refused = cli("enqueue", "--field", "content=x", **settings)
     assert refused.code == 2 and "Celery" in refused.err
+
+
+def test_the_documented_rights_are_enough(servers, sim, tmp_path):
+    text = (ROOT / "docs/celery.md").read_text()
+    (line,) = re.findall(r"^user headgate-celery .*$", text, re.M)
+    users = tmp_path / "users.acl"
+    users.write_text(f"user default on nopass ~* &* +@all\n{line}\n")
+    redis = servers.redis(aof=True, arguments=("--aclfile", str(users)))
+    url = f"redis://headgate-celery:CELERY-PASSWORD@127.0.0.1:{redis.port}/0"
+    servers.worker(url, sim.url, USE_CELERY="true", HEADGATE_CELERY_VISIBILITY_TIMEOUT=1)
+    sim.script({"do": "delay", "ms": 1500})
+    link = {"task": MODULE + "process_chat_task", "args": ["q?"], "kwargs": {}, "immutable": True,
+            "subtask_type": None, "options": {"task_id": "i-2", "queue": "chat"}}
+    redis.client.lpush("analysis", json.dumps(envelope([["S", "t"], {}, {"chain": [link]}])))
+    redis.client.lpush("analysis" + SEP + "3", json.dumps(envelope(GOOD, task="none", task_id="i-3")))
+    for task_id, status in (("i-1", "SUCCESS"), ("i-2", "SUCCESS"), ("i-3", "FAILURE")):
+        until(lambda: (meta(redis, task_id) or {}).get("status") == status, what=f"{status} of {task_id}")
+    until(lambda: is_settled(redis), what="the acknowledgements")
+    assert not [(entry["username"], entry["object"]) for entry in redis.client.acl_log()]
 
 
 def test_numbers_that_python_writes_and_json_lacks_are_taken(redis, serve):

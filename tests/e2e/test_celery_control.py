@@ -89,6 +89,24 @@ show(outcome(first))
     assert sim.stats()["calls"] == 1
 
 
+@newest()
+def test_what_waits_for_its_date_is_listed_once(celery, serve):
+    names = {f"headgate-{worker.pid}@" for worker in (serve(), serve())}
+    shown = celery().run("""
+a = analyze_section_task.apply_async(("S", "text"), countdown=100, priority=4)
+b = process_chat_task.apply_async(("q?",), countdown=50)
+end = time.time() + TIMEOUT
+def listed():
+    return [entry for entries in (app.control.inspect(timeout=4, limit=2).scheduled() or {}).values()
+            for entry in entries]
+while len(listed()) < 2 and time.time() < end: pass
+show(sorted([e["request"]["id"], e["priority"]] for e in listed()))
+show(sorted([[a.id, 4], [b.id, 0]])); show([e["eta"] for e in listed()])
+""", timeout=120)
+    assert shown[0] == shown[1]
+    assert all("T" in eta for eta in shown[2]) and len(names) == 2
+
+
 @each_version()
 def test_terminate_aborts_the_call(version, redis, sim, celery, serve):
     serve()

@@ -253,8 +253,34 @@ answer_reserved(struct celery_node *node, struct json_slice arguments, struct ev
     return answer_list(node, false, out);
 }
 
-/* Messages that wait for their eta are held by all workers of a queue together, in Redis: no one
- * of them has a list. */
+bool
+celery_command_put_scheduled(struct celery_node *node, const char *queue, int64_t due_ms,
+                             const char *payload, size_t len, struct evbuffer *out)
+{
+    struct celery_message message;
+    struct celery_task_view view = {.message = &message, .queue = queue};
+    struct listing listing = {.node = node, .out = out};
+    size_t most = (size_t)node->options.config->max_job_bytes;
+    char *copy = malloc(len + 1);
+    bool is_one;
+
+    if (copy == NULL)
+        return false;
+    memcpy(copy, payload, len);
+    copy[len] = '\0';
+    is_one = celery_message_init(&message, copy, len, most, &(struct error){0}) == 0;
+    if (is_one) {
+        put(out, "{\"eta\": ");
+        celery_put_date(due_ms, out);
+        evbuffer_add_printf(out, ", \"priority\": %d, \"request\": ", message.priority);
+        put_request(&listing, &view);
+        put(out, "}");
+    }
+    celery_message_release(&message);
+    return is_one;
+}
+
+/* They are in Redis, not in a worker. */
 static bool
 answer_none(struct celery_node *node, struct json_slice arguments, struct evbuffer *out)
 {
@@ -487,7 +513,6 @@ static const struct command commands[] = {
     {"terminate", answer_terminate},
     {"active", answer_active},
     {"reserved", answer_reserved},
-    {"scheduled", answer_none},
     {"revoked", answer_none},
     {"registered", answer_registered},
     {"query_task", answer_query},

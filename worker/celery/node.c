@@ -53,8 +53,8 @@ text_of(struct evbuffer *buffer, size_t *len)
     return *len == 0 ? "" : (const char *)evbuffer_pullup(buffer, -1);
 }
 
-static struct redis *
-commands(const struct celery_node *node)
+struct redis *
+celery_node_redis(const struct celery_node *node)
 {
     return redis_route_commands(node->options.route, node->options.config->queues[0].name);
 }
@@ -115,7 +115,7 @@ publish(struct celery_node *node, const char *kind, struct evbuffer *body)
     redis_arg(&args, "PUBLISH");
     redis_arg(&args, channel);
     redis_arg_bytes(&args, text, len);
-    redis_send(commands(node), &args, 0, NULL, NULL);
+    redis_send(celery_node_redis(node), &args, 0, NULL, NULL);
     evbuffer_free(headers);
     evbuffer_free(envelope);
     free(channel);
@@ -344,8 +344,8 @@ is_for_us(const struct celery_node *node, struct json_slice request)
 }
 
 /* Ends every list of keys, and of arguments: what the prelude of our scripts reads. */
-static void
-put_extra_keys(const struct celery_node *node, int queue, struct redis_args *args)
+void
+celery_node_put_extra_keys(const struct celery_node *node, int queue, struct redis_args *args)
 {
     const struct queue_flavour *flavour = celery_flavour(node->options.celery, queue);
 
@@ -353,8 +353,8 @@ put_extra_keys(const struct celery_node *node, int queue, struct redis_args *arg
         redis_arg(args, flavour->keys[i]);
 }
 
-static void
-put_extra_args(const struct celery_node *node, int queue, struct redis_args *args)
+void
+celery_node_put_extra_args(const struct celery_node *node, int queue, struct redis_args *args)
 {
     const struct queue_flavour *flavour = celery_flavour(node->options.celery, queue);
 
@@ -362,8 +362,8 @@ put_extra_args(const struct celery_node *node, int queue, struct redis_args *arg
         redis_arg(args, flavour->args[i]);
 }
 
-static int
-extra_keys(const struct celery_node *node)
+int
+celery_node_extra_keys(const struct celery_node *node)
 {
     return celery_flavour(node->options.celery, 0)->key_count;
 }
@@ -376,22 +376,22 @@ send_reply(struct celery_node *node, const char *oid, const char *envelope, size
     char *member = xasprintf("%s" SEP SEP "%s." REPLY_EXCHANGE, oid, oid);
     struct redis_args args = {0};
 
-    redis_arg_int(&args, 2 + extra_keys(node));
+    redis_arg_int(&args, 2 + celery_node_extra_keys(node));
     redis_arg(&args, binding);
     redis_arg(&args, list);
-    put_extra_keys(node, 0, &args);
+    celery_node_put_extra_keys(node, 0, &args);
     redis_arg(&args, member);
     redis_arg_bytes(&args, envelope, len);
-    put_extra_args(node, 0, &args);
-    redis_eval(commands(node), &node->reply_script, &args, 0, NULL, NULL);
+    celery_node_put_extra_args(node, 0, &args);
+    redis_eval(celery_node_redis(node), &node->reply_script, &args, 0, NULL, NULL);
     free(binding);
     free(list);
     free(member);
 }
 
-static void
-reply_to(struct celery_node *node, const char *oid, struct json_slice ticket,
-         struct evbuffer *reply)
+void
+celery_node_reply(struct celery_node *node, const char *oid, struct json_slice ticket,
+                  struct evbuffer *reply)
 {
     struct evbuffer *body = xevbuffer(), *headers = xevbuffer(), *envelope = xevbuffer();
     const char *text;
@@ -425,9 +425,11 @@ carry_out(struct celery_node *node, struct json_slice request)
 
     if (method != NULL && is_for_us(node, request)) {
         log_debug("control request", LOG_STR("method", method));
-        if (celery_command_answer(node, method, json_get(request, "arguments"), reply) &&
-            oid != NULL)
-            reply_to(node, oid, celery_get(request, "ticket"), reply);
+        if (strcmp(method, "scheduled") == 0 && oid != NULL)
+            celery_node_answer_scheduled(node, oid, celery_get(request, "ticket"));
+        else if (celery_command_answer(node, method, json_get(request, "arguments"), reply) &&
+                 oid != NULL)
+            celery_node_reply(node, oid, celery_get(request, "ticket"), reply);
     }
     evbuffer_free(reply);
     free(method);
@@ -498,16 +500,16 @@ revoke_in(struct celery_node *node, int queue, const char *id, bool is_terminate
     keys[4] = xasprintf("%s%s", celery_flavour(node->options.celery, queue)->result_prefix, id);
     put_revoked(id, is_terminated, document);
     text = text_of(document, &len);
-    redis_arg_int(&args, 5 + extra_keys(node));
+    redis_arg_int(&args, 5 + celery_node_extra_keys(node));
     for (int i = 0; i < 5; i++)
         redis_arg(&args, keys[i]);
-    put_extra_keys(node, queue, &args);
+    celery_node_put_extra_keys(node, queue, &args);
     redis_arg(&args, id);
     redis_arg(&args, is_terminated ? "1" : "0");
     redis_arg_bytes(&args, text, len);
     redis_arg_int(&args, config->result_ttl_ms);
-    put_extra_args(node, queue, &args);
-    redis_eval(commands(node), &node->revoke_script, &args, 0, NULL, NULL);
+    celery_node_put_extra_args(node, queue, &args);
+    redis_eval(celery_node_redis(node), &node->revoke_script, &args, 0, NULL, NULL);
     evbuffer_free(document);
     for (int i = 0; i < 5; i++)
         free(keys[i]);
@@ -551,6 +553,7 @@ celery_node_new(const struct celery_node_options *options)
     for (int i = 0; i < options->config->queue_count; i++)
         node->consumes[i] = true;
     redis_script_init(&node->reply_script, "celery_reply", reply_source);
+    celery_node_init_scheduled(node);
     redis_script_init(&node->revoke_script, "celery_revoke", revoke_source);
     node->beat = event_new(options->base, -1, EV_PERSIST, on_beat, node);
     node->flush = evtimer_new(options->base, on_flush, node);
@@ -582,6 +585,8 @@ celery_node_free(struct celery_node *node)
     if (node == NULL)
         return;
     celery_watch(node->options.celery, NULL, NULL);
+    while (node->scheduled != NULL)
+        celery_node_free_scheduled(node->scheduled);
     event_free(node->beat);
     event_free(node->flush);
     evbuffer_free(node->batch);

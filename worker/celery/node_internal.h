@@ -8,6 +8,8 @@
 #include "worker/celery/node.h"
 #include "worker/celery/task.h"
 
+struct scheduled_request;
+
 struct celery_node {
     struct celery_node_options options;
     char name[128]; /* "headgate-123@host" */
@@ -22,15 +24,36 @@ struct celery_node {
     bool consumes[CONFIG_QUEUES_MAX];
     struct evbuffer *batch; /* events of tasks that are not sent yet, comma-separated */
     struct event *beat, *flush;
-    struct redis_script reply_script, revoke_script;
+    struct redis_script reply_script, revoke_script, scheduled_script;
+    struct scheduled_request *scheduled; /* under way */
 };
 
 /* Appends the reply to `method`; false: there is none, whoever asks. */
 bool celery_command_answer(struct celery_node *node, const char *method,
                            struct json_slice arguments, struct evbuffer *reply);
 
-/* node.c, for the commands */
+/* Appends {"eta","priority","request"} of a message that waits until `due_ms`; false: it is none.
+ */
+bool celery_command_put_scheduled(struct celery_node *node, const char *queue, int64_t due_ms,
+                                  const char *payload, size_t len, struct evbuffer *out);
+
+/* node_scheduled.c: the one answer that Redis has to be asked for. */
+void celery_node_init_scheduled(struct celery_node *node);
+void celery_node_answer_scheduled(struct celery_node *node, const char *oid,
+                                  struct json_slice ticket);
+void celery_node_free_scheduled(struct scheduled_request *request);
+
+/* node.c, for the others */
 void celery_node_beat(struct celery_node *node);
+/* The connection of all that a node does. */
+struct redis *celery_node_redis(const struct celery_node *node);
+/* What ends the keys and the arguments of every script of lua/. */
+int celery_node_extra_keys(const struct celery_node *node);
+void celery_node_put_extra_keys(const struct celery_node *node, int queue, struct redis_args *args);
+void celery_node_put_extra_args(const struct celery_node *node, int queue, struct redis_args *args);
+/* Answers whoever asked; `reply` is drained. */
+void celery_node_reply(struct celery_node *node, const char *oid, struct json_slice ticket,
+                       struct evbuffer *reply);
 void celery_node_revoke(struct celery_node *node, const char *id, bool is_terminated);
 
 #endif

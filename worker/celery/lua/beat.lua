@@ -40,7 +40,8 @@ end
 -- Where kombu would put a message of this exchange and routing key.
 local function queue_of(exchange, key)
     if exchange == '' then return key end
-    for _, member in ipairs(redis.call('SMEMBERS', prefix .. '_kombu.binding.' .. exchange)) do
+    local members = redis.pcall('SMEMBERS', prefix .. '_kombu.binding.' .. exchange)
+    for _, member in ipairs(members.err and {} or members) do
         local bound, _, queue = member:match('^(.-)\6\22(.-)\6\22(.*)$')
         if bound == key then return queue end
     end
@@ -55,16 +56,21 @@ local function sweep()
     for _, tag in ipairs(redis.call('ZRANGEBYSCORE', unacked_index, '-inf', old, 'LIMIT', 0, 100)) do
         local entry = redis.call('HGET', unacked, tag)
         local is_json, parts = pcall(cjson.decode, entry or 'null')
+        local is_refused
         local raw = entry and entry:match('^%[(.*),%s*"[^"]*",%s*"[^"]*"%]%s*$')
         if raw and is_json and #parts == 3 then
             local list, step = prefix .. queue_of(parts[2], parts[3]), step_of(raw)
             if step > 1 then list = list .. '\6\22' .. (step - 1) * 3 end
             local answer = redis.pcall('RPUSH', list, mark(raw))
-            if type(answer) == 'table' and answer.err then raw = nil end
+            is_refused = type(answer) == 'table' and answer.err
         end
-        -- An entry that is none of kombu's, or whose list Redis refuses, stays, out of the way: nothing is thrown away.
-        redis.call('ZREM', unacked_index, tag)
-        if raw then redis.call('HDEL', unacked, tag) end
+        if is_refused then -- no list, or none of ours to touch: others may, later
+            redis.call('ZADD', unacked_index, seconds(now), tag)
+        else
+            redis.call('ZREM', unacked_index, tag)
+            -- An entry that is none of kombu's stays: nothing is thrown away.
+            if raw then redis.call('HDEL', unacked, tag) end
+        end
     end
 end
 
