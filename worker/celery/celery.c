@@ -130,7 +130,7 @@ plan_canvas(const struct celery *celery, struct wire_message *kept, const struct
                     text_of(value), text_of(traceback));
     }
     if (kept->canvas.is_cut)
-        log_error("more follows from this task than 64 MiB: the rest is left out",
+        log_error("more follows from this task than 32 MiB: the rest is left out",
                   LOG_STR("task", kept->message.id), LOG_STR("queue", context.queue));
     evbuffer_free(value);
     evbuffer_free(traceback);
