@@ -8,6 +8,7 @@ from services import FINAL_STATES, SERVER_VERSION
 from support import free_port, until
 
 SLOTS = 16384
+EPHEMERAL = 32768  # from here on any connection may have a port
 
 
 def start_node(servers, arguments=(), has_tls=False, port=None, **options):

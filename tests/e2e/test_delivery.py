@@ -391,6 +391,8 @@ def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(redis, worker, cli):
     payload = redis.push(job("held"), "held")
     redis.push(job("free"), "free")
     redis.wait_result("free", queue="free")
+    # A pop that was under way may have taken it, and gives it back.
+    until(lambda: redis.waiting("held") == [payload], what="the job in the list")
     stays(lambda: redis.waiting("held") == [payload], 0.5, "the job in the list")
     assert cli("resume", "held").code == 0
     assert redis.wait_result("held", queue="held")["state"] == "succeeded"
