@@ -169,3 +169,14 @@ def test_sighup_changes_the_turns_of_a_running_worker(redis, sim, worker, tmp_pa
     assert_all_succeeded(redis, names)
     assert order(sim)[:3] == ["flood-0", "flood-1", "quiet-0"]
     assert len(sim.calls(model=PRIMARY)) == len(names)
+
+
+def test_a_job_that_names_tenants_without_end_does_not_hold_redis(redis, worker):
+    blanks = b" " * 1_000_000
+    evil = (b'{' + blanks + b'"content":"x","id":"evil","metadata":{' + b'"tenant":"x",' * 12_000 +
+            b'"b":1}' + blanks + b'}')
+    for _ in range(3):
+        redis.client.rpush("analyze", evil)
+    quiet = push(redis, "quiet", 2)
+    worker(HEADGATE_CONCURRENCY=1)
+    assert_all_succeeded(redis, quiet + ["evil"])
