@@ -51,6 +51,21 @@ def test_a_link_to_a_key_that_is_no_list_does_not_hold_the_task(redis, serve):
     until(lambda: is_settled(redis), what="the acknowledgement")
 
 
+@pytest.mark.parametrize("queue", ["headgate:{analysis}:paused", "headgate:{chat}:workers", "unacked",
+                                   "unacked_index", "unacked_mutex"])
+def test_a_link_to_a_key_of_the_queue_stops_nothing(redis, serve, queue):
+    serve()
+    message = envelope([["S", "text"], {}, {"callbacks": [task("linked", queue=queue)]}])
+    del message["properties"]["delivery_tag"]  # so nothing of it stands in unacked
+    redis.client.lpush("analysis", json.dumps(message))
+    ends(redis)
+    ends(redis, "linked")
+    assert redis.client.type("headgate:{analysis}:paused") == b"none"
+    push(redis, {}, task_id="i-2")
+    ends(redis, "i-2")
+    until(lambda: is_settled(redis), what="the acknowledgement")
+
+
 def test_odd_names_of_a_group_do_not_hold_the_task(redis, serve):
     serve()
     pairs = [(group, index) for group in ("\ud800", "\0", "a" * 300, "x.j", '"', "\n")

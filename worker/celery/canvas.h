@@ -20,6 +20,7 @@
 
 struct canvas_context {
     const char *keyprefix; /* of the broker's keys; "" */
+    const char *prefix;    /* of our own, where no message is sent to; NULL: not known */
     const char *queue;     /* the message came from it */
     const char *worker;
     int64_t now_ms; /* Unix */

@@ -111,6 +111,7 @@ plan_canvas(const struct celery *celery, struct wire_message *kept, const struct
     const char *prefix = celery->config->celery_keyprefix;
     const struct canvas_context context = {
         .keyprefix = prefix == NULL ? "" : prefix,
+        .prefix = celery->config->prefix,
         .queue = kept->queue == NULL ? result->queue : kept->queue,
         .worker = result->worker,
         .now_ms = clock_wall_ms(),

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "worker/queue/keys.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -99,13 +100,22 @@ priority_of(struct signature signature)
     return json_int(signature_option(signature, "priority"), 0, 255, &priority) ? priority : 0;
 }
 
-/* options.queue, else where the parent came from: its message does not say Celery's own routes. */
+/* options.queue, else where the parent came from: its message does not say Celery's own routes. A
+ * name of ours is none: a list that stood at the name of our pause flag would stop the queue. */
 static char *
 queue_of(const struct sending *sending)
 {
+    const struct canvas_context *context = sending->context;
     char *named = celery_text_string(signature_option(sending->signature, "queue"), 256);
+    char *list = xasprintf("%s%s", context->keyprefix, named == NULL ? "" : named);
+    bool is_taken =
+        named != NULL && (context->prefix == NULL || !queue_key_is_ours(context->prefix, list));
 
-    return named != NULL ? named : xstrdup(sending->context->queue);
+    free(list);
+    if (is_taken)
+        return named;
+    free(named);
+    return xstrdup(context->queue);
 }
 
 static void

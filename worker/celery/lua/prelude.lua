@@ -122,8 +122,10 @@ local function step_of(raw)
 end
 
 -- Sends a message. Its producer chose the list: where Redis refuses that (a key of another type, no
--- right to it), it waits in the list of this task's queue, and the task's end is written all the same.
+-- right to it), or it is one of kombu's own keys, which would stop every worker as a list, the message
+-- waits in the list of this task's queue, and the task's end is written all the same.
 local function send(list, message)
+    if list == unacked or list == unacked_index or list == unacked_mutex then list = lists[1] end
     local answer = redis.pcall('LPUSH', list, message)
     if type(answer) == 'table' and answer.err then redis.call('LPUSH', lists[1], message) end
 end
