@@ -108,3 +108,14 @@ def test_a_pattern_costs_nothing(redis, serve):
         request(redis, method="ping", pattern=pattern, matcher="pcre")
     push(redis, {})
     ends(redis)
+
+
+def test_chords_whose_size_never_comes_do_not_hold_up_others(redis, serve):
+    serve()
+    for number in range(300):
+        push(redis, {"chord": task(f"never-{number}")}, task_id=f"i-{number}", group=f"g-{number}",
+             group_index=0)
+    push(redis, {"chord": task("body")}, task_id="part", group="late", group_index=0)
+    until(lambda: redis.client.hlen("headgate:{analysis}:chords") == 301, 30, "all parts")
+    redis.client.set("celery-taskset-meta-late.s", 1)
+    ends(redis, "body", timeout=20)

@@ -75,10 +75,10 @@ local function sweep()
 end
 
 -- Parts that came before the size of their chord was known. A size that does not come for an hour is
--- waited for no more.
+-- waited for no more. Some at random: those whose size never comes must not hold up the others.
 local function look_at_chords()
     local chords = extra_key(12)
-    local found = redis.call('HSCAN', chords, '0', 'COUNT', 20)[2]
+    local found = redis.call('HRANDFIELD', chords, 100, 'WITHVALUES')
     for i = 1, #found, 2 do
         local chord, results, ttl_ms, since = unpack(cjson.decode(found[i + 1]))
         if end_part(chord, results, ttl_ms) or now - since > 3600000 then
