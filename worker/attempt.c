@@ -308,6 +308,7 @@ on_begun(enum begin_status status, int64_t now_ms, void *arg)
 
     a->op.step = NULL;
     a->begun_ms = now_ms;
+    a->begun_mono_ms = clock_mono_ms();
     if (status == BEGIN_DROPPED || status == BEGIN_LOST) {
         bool is_twin = status == BEGIN_DROPPED;
 

@@ -107,7 +107,7 @@ attempt_ms_to_start(const struct attempt *a)
 {
     if (a->job.expires_at_ms == 0)
         return INT64_MAX;
-    return a->job.expires_at_ms - a->begun_ms - run_ms(a);
+    return a->job.expires_at_ms - a->begun_ms - (clock_mono_ms() - a->begun_mono_ms);
 }
 
 bool

@@ -62,7 +62,8 @@ struct attempt {
 
     int64_t started_mono_ms;
     int64_t started_wall_ms;
-    int64_t begun_ms; /* Redis' clock at begin */
+    int64_t begun_ms;      /* Redis' clock at begin ... */
+    int64_t begun_mono_ms; /* ... and ours */
     int64_t call_started_ms;
     struct event *timeout; /* of this execution */
     union {
