@@ -68,7 +68,7 @@ local function rate(s)
 end
 local function has_demand(s) return now - s.demand < max(1, 3 * s.unit / s.quota) end
 local function earliest_due(s)
-    return s.quota > 0 and max(s.due, now - s.burst * s.unit / rate(s)) or 0
+    return s.quota > 0 and max(s.due, now - s.burst * s.unit / rate(s)) or s.due
 end
 local function begin_interval(s) s.start, s.sent, s.probe = now, 0, 0 end
 local function cheapen(s) s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles) / 2)), 0 end
@@ -167,14 +167,16 @@ end
 -- A call was refused. True: nothing passes at all, so all calls pause.
 local function stops(number, retry_after)
     if model.pause > now then return true end
-    local length = number - model.run + 1
-    if model.refused < 0.5 * length then model.run, model.refused, length = number, 0, 1 end
-    model.refused = model.refused + 1
     -- at high rates echoes run, too
     local many = retry_after > 2 and 2 or max(4, STOP_S * permits_a_second())
+    local length = number - model.run + 1
+    if model.refused < 0.5 * length or length > 10 * many then
+        model.run, model.refused, length = number, 0, 1
+    end
+    model.refused = model.refused + 1
     local is_scout = number == model.scout
     if not is_scout and (model.refused < many or model.refused < 0.8 * length) then return false end
-    model.pause_s = min(PAUSE_MAX_S, max(0.5, 2 * model.pause_s))
+    model.pause_s = is_scout and min(PAUSE_MAX_S, 2 * model.pause_s) or 0.5
     -- Providers tell dates that are not so: one is believed when a scout was refused, too.
     model.pause = now + (is_scout and retry_after > 0 and min(retry_after, 60) or model.pause_s)
     model.scout, model.refused = 0, 0
