@@ -9,7 +9,7 @@ import random
 from collections import deque
 
 from box import PREFIX, RedisError
-from judge import Broken, Judge
+from promises import Broken, Judge
 from workers import LEASE_MS, MODES, Worker, running_prefix
 
 WORKERS = 3

@@ -14,7 +14,7 @@ import time
 
 from box import Box
 from disorder import Disorder, actions_of
-from judge import Broken
+from promises import Broken
 
 STEPS = 400
 
