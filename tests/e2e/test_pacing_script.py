@@ -245,6 +245,12 @@ def test_after_an_outage_the_model_is_back_within_seconds(redis):
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
+def test_a_minute_of_refusals_at_random_costs_a_minute_and_not_the_quota(redis, seed):
+    run = Run(redis, Bucket(10, 20), 0.7, seconds=240, seed=seed, luck=(150, 210, 0.3, "throttled"))
+    assert run.utilisation(7, 290, 360) >= 0.9
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_a_model_that_fails_now_and_then_is_called_all_the_same(redis, seed):
     run = Run(redis, Bucket(10, 20), 0.7, seconds=120, seed=seed, luck=(0, 240, 0.3, "failed"))
     assert run.utilisation(7 * 0.7, end=240) >= 0.7

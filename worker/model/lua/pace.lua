@@ -25,6 +25,7 @@ local NAMES = {
     'burst',      -- how many calls may be overdue
     'dear',       -- throttles that one probe costs, smoothed
     'throttles',  -- since the last cut
+    'known',      -- the quota before throttles came too early, until a probe has found it again
     'demand',     -- when somebody was last turned away
     'cut',        -- last permit before the last cut: throttles of earlier ones are echoes
     'window',     -- accepted since the last end of a pause
@@ -58,8 +59,13 @@ local model = load(KEYS[1])
 local tokens = model.has_tokens == 1 and load(KEYS[2]) or nil
 local quotas = {model, tokens}
 
--- A doubled quota is found in about PROBE_S; a throttle costs about one call in a hundred.
-local function probe_end(s) return max(PROBE_S * s.quota, PROBE_N * s.dear * s.unit) end
+-- A doubled quota is found in about PROBE_S; a throttle costs about one call in a hundred. If a
+-- third and more was lost by throttles that came too early, they may have told of nothing: then
+-- probes are shorter.
+local function probe_end(s)
+    local left = s.known > 0 and min(1, 1.5 * s.quota / s.known) or 1
+    return max(PROBE_S * s.quota, PROBE_N * s.dear * s.unit * left)
+end
 local function progress(s) return (s.probe / probe_end(s)) ^ 3 end
 local function within_cap(s, rate) return s.cap > 0 and min(rate, s.cap) or rate end
 local function rate(s)
@@ -114,7 +120,7 @@ end
 local function measure_window()
     local s = quotas[model.emptied]
     if s and s.quota > 0 and math.abs(now - model.resume - 60) < 8 then
-        s.quota, s.probe = within_cap(s, s.window / 60), 0
+        s.quota, s.probe, s.known = within_cap(s, s.window / 60), 0, 0
     end
     model.emptied, model.resume = 0, now
     for _, q in ipairs(quotas) do q.window = 0 end
@@ -196,8 +202,10 @@ local function cut(s)
         s.due = max(s.due, now + GAP + s.unit / s.quota)
         return
     elseif progress(s) < 0.25 ^ 3 or s.probe < 0.8 * s.sent then
+        s.known = max(s.known, s.quota)
         s.quota = s.quota * min(1, max(0.8, 0.6 + 0.4 * measured / s.quota))
     else
+        if progress(s) > 0.5 ^ 3 then s.known = 0 end
         s.quota = min(max(s.quota, rate(s)), max(0.8 * s.quota, measured))
     end
     s.quota = within_cap(s, max(s.quota, 0.02 * s.unit))
