@@ -254,6 +254,7 @@ check_arguments(struct celery_message *message, struct error *err)
 static int
 read_triple(struct celery_message *message, struct error *err)
 {
+    static const struct json_slice absent;
     struct json_slice key, parts[4] = {0};
     int count = 0;
 
@@ -262,8 +263,8 @@ read_triple(struct celery_message *message, struct error *err)
         count++;
     if (message->body.root.type != JSON_ARRAY || count != 3)
         return refuse_body(message, "the body is not [args, kwargs, embed]", err);
-    message->args = parts[0].type == JSON_NULL ? (struct json_slice){0} : parts[0];
-    message->kwargs = parts[1].type == JSON_NULL ? (struct json_slice){0} : parts[1];
+    message->args = parts[0].type == JSON_NULL ? absent : parts[0];
+    message->kwargs = parts[1].type == JSON_NULL ? absent : parts[1];
     if (keep_embed(message, parts[2], err) != 0)
         return -1;
     return check_arguments(message, err);

@@ -112,9 +112,10 @@ celery_text_string(struct json_slice slice, size_t most)
 struct json_slice
 celery_get(struct json_slice object, const char *name)
 {
+    static const struct json_slice absent;
     struct json_slice value = json_get(object, name);
 
-    return value.type == JSON_NULL ? (struct json_slice){0} : value;
+    return value.type == JSON_NULL ? absent : value;
 }
 
 void
