@@ -1,21 +1,12 @@
 #include "worker/celery/canvas.h"
 
 #include "common/memory.h"
-#include "worker/celery/signature.h"
+#include "worker/celery/canvas_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The four lists of deeds while they are gathered, and what all deeds share. */
-struct gathering {
-    const struct canvas_context *context;
-    const struct celery_message *message;
-    struct evbuffer *push, *ends, *sizes, *chords, *children;
-    struct piece value;
-    bool is_cut;
-};
 
 static void
 put(struct evbuffer *out, const char *text)
@@ -29,37 +20,23 @@ put_text(struct evbuffer *out, const char *text)
     json_put_string(out, text, strlen(text));
 }
 
-/* A string for the script, which refuses half a surrogate. */
-static void
-put_string(struct json_slice string, struct evbuffer *out)
-{
-    size_t len = 0;
-    char *text = json_string(string, &len);
-
-    json_put_string(out, text, text == NULL ? 0 : len);
-    free(text);
-}
-
-/* A comma unless it is the first. */
-static void
-begin_item(struct evbuffer *list)
+void
+canvas_begin_item(struct evbuffer *list)
 {
     if (evbuffer_get_length(list) > 0)
         put(list, ",");
 }
 
-/* The buffer's bytes, for as long as it is not touched. */
-static struct piece
-piece_of(struct evbuffer *buffer)
+struct piece
+canvas_piece_of(struct evbuffer *buffer)
 {
     size_t len = evbuffer_get_length(buffer);
 
     return (struct piece){len == 0 ? "" : (const char *)evbuffer_pullup(buffer, -1), len};
 }
 
-/* Is there no room for more? `own`: what is being put together beside the lists. */
-static bool
-is_full(struct gathering *g, const struct evbuffer *own)
+bool
+canvas_is_full(struct gathering *g, const struct evbuffer *own)
 {
     size_t bytes = evbuffer_get_length(g->push) + evbuffer_get_length(g->ends) +
                    evbuffer_get_length(g->chords);
@@ -88,7 +65,7 @@ put_front(const struct celery_text *text, struct json_slice list, int dropped, s
     int left = count_of(list) - dropped;
 
     for (struct json_iter it = json_iter(list); left > 0 && json_next(&it, &key, &value); left--) {
-        begin_item(out);
+        canvas_begin_item(out);
         json_put_slice(out, celery_text_raw(text, value));
     }
 }
@@ -121,8 +98,8 @@ entry_of(struct json_slice list, int index)
 
 /* ---- sending ---- */
 
-static struct sending
-sending_of(const struct gathering *g, struct signature signature)
+struct sending
+canvas_sending_of(const struct gathering *g, struct signature signature)
 {
     return (struct sending){
         .context = g->context, .parent = g->message, .signature = signature, .value = g->value};
@@ -132,7 +109,7 @@ sending_of(const struct gathering *g, struct signature signature)
 static void
 put_child(struct evbuffer *children, const char *id)
 {
-    begin_item(children);
+    canvas_begin_item(children);
     put(children, "[[");
     put_text(children, id);
     put(children, ", null], null]");
@@ -234,7 +211,7 @@ send_chain(struct gathering *g, struct signature signature, struct sending *with
     if (with->chain.len > 2) /* "[...]" without its brackets */
         evbuffer_add(inner, with->chain.text + 1, with->chain.len - 2);
     for (int i = count - 1; i > 0; i--) {
-        begin_item(inner);
+        canvas_begin_item(inner);
         if (i == count - 1 && with->chord.text != NULL && with->chain.len <= 2)
             put_last_part((struct signature){signature.text, tasks[i]}, with, inner);
         else
@@ -242,7 +219,7 @@ send_chain(struct gathering *g, struct signature signature, struct sending *with
     }
     evbuffer_add_buffer(rest, inner);
     put(rest, "]");
-    with->chain = piece_of(rest);
+    with->chain = canvas_piece_of(rest);
     if (count > 0)
         send_any(g, first, with, children);
     evbuffer_free(rest);
@@ -274,7 +251,7 @@ send_group(struct gathering *g, struct signature signature, struct evbuffer *chi
     signature_id(signature, group);
     send_members(g, signature.text, signature_members(signature, "tasks"), group, (struct piece){0},
                  members);
-    begin_item(children);
+    canvas_begin_item(children);
     put(children, "[[");
     put_text(children, group);
     put(children, ", null], [");
@@ -299,11 +276,11 @@ send_chord(struct gathering *g, struct signature signature, struct piece chain,
         signature_id(as_group, group);
         signature_id(body, id);
         put_chord_body(g, body, id, group, chain, carried);
-        begin_item(g->sizes);
+        canvas_begin_item(g->sizes);
         put(g->sizes, "[");
         put_text(g->sizes, group);
         evbuffer_add_printf(g->sizes, ",%d]", count_of(header));
-        send_members(g, signature.text, header, group, piece_of(carried), parts);
+        send_members(g, signature.text, header, group, canvas_piece_of(carried), parts);
         put_child(children, id);
     }
     evbuffer_free(carried);
@@ -316,10 +293,10 @@ send_any(struct gathering *g, struct signature signature, struct sending *with,
          struct evbuffer *children)
 {
     const char *kind = signature_kind(signature);
-    struct sending sending = sending_of(g, signature);
+    struct sending sending = canvas_sending_of(g, signature);
     char id[JOB_ID_MAX + 1];
 
-    if (signature.slice.type != JSON_OBJECT || is_full(g, children))
+    if (signature.slice.type != JSON_OBJECT || canvas_is_full(g, children))
         return;
     if (strcmp(kind, "chain") == 0) {
         send_chain(g, signature, with, children);
@@ -337,7 +314,7 @@ send_any(struct gathering *g, struct signature signature, struct sending *with,
             sending.index = with->index;
             sending.chord = with->chord;
         }
-        begin_item(g->push);
+        canvas_begin_item(g->push);
         sending_put(&sending, g->push);
         put_child(children, id);
     }
@@ -363,7 +340,7 @@ send_callbacks(struct gathering *g)
     members = xevbuffer();
     job_new_id(group);
     send_members(g, text, callbacks, group, (struct piece){0}, members);
-    begin_item(g->children);
+    canvas_begin_item(g->children);
     evbuffer_add_printf(g->children, "[[\"%s\", null], [", group);
     evbuffer_add_buffer(g->children, members);
     put(g->children, "]]");
@@ -387,170 +364,10 @@ send_next(struct gathering *g)
     put(rest, "[");
     evbuffer_add_buffer(rest, front);
     put(rest, "]");
-    with.chain = piece_of(rest);
+    with.chain = canvas_piece_of(rest);
     send_any(g, next, &with, g->children);
     evbuffer_free(front);
     evbuffer_free(rest);
-}
-
-/* ---- chords ---- */
-
-/* What comes when the body can't run: its errbacks with its id. */
-static void
-put_errbacks(struct gathering *g, const struct celery_text *text, struct json_slice errbacks,
-             const char *id, struct evbuffer *out)
-{
-    struct json_slice key, task, one = errbacks;
-    struct json_iter it = json_iter(errbacks);
-    struct evbuffer *value = xevbuffer();
-    char group[37], own[JOB_ID_MAX + 1];
-    int index = 0;
-
-    job_new_id(group);
-    put_text(value, id);
-    while (errbacks.type == JSON_OBJECT
-               ? index == 0
-               : errbacks.type == JSON_ARRAY && json_next(&it, &key, &one)) {
-        struct sending sending = sending_of(g, (struct signature){text, one});
-
-        task = json_get(one, "task");
-        sending.value = piece_of(value);
-        sending.id = own;
-        sending.group = group;
-        sending.index = index++;
-        if (task.type != JSON_STRING)
-            continue;
-        if (is_full(g, out))
-            break;
-        signature_id(sending.signature, own);
-        begin_item(out);
-        sending_put(&sending, out);
-    }
-    evbuffer_free(value);
-}
-
-static void
-put_ids(const struct celery_text *text, struct json_slice chain, struct evbuffer *out)
-{
-    struct json_slice key, link;
-    int count = 0;
-
-    for (struct json_iter it = json_iter(chain);
-         chain.type == JSON_ARRAY && json_next(&it, &key, &link);) {
-        struct json_slice id = signature_option((struct signature){text, link}, "task_id");
-
-        if (id.type != JSON_STRING)
-            continue;
-        put(out, count++ > 0 ? "," : "");
-        put_string(id, out);
-    }
-}
-
-/* The part of a chord that this task is: {"group", "index", "task", "member": what the list of
- * parts gets, "id": the body's, "date", "errbacks": to be sent if it can't run, "behind": ids that
- * will not come then, "body": itself, with a hole for the values of all parts}. */
-static void
-put_part(struct gathering *g, const struct celery_text *text, struct json_slice chord,
-         struct json_slice group, struct json_slice index, const char *task_id, const char *status,
-         struct piece value)
-{
-    struct signature body = {text, chord};
-    struct sending sending = sending_of(g, body);
-    struct evbuffer *out = g->chords, *errbacks = xevbuffer(), *member = xevbuffer();
-    char id[JOB_ID_MAX + 1];
-
-    signature_id(body, id);
-    sending.id = id;
-    begin_item(out);
-    put(out, "{\"group\":");
-    put_string(group, out);
-    put(out, ",\"index\":");
-    if (index.type == JSON_NUMBER)
-        json_put_slice(out, index);
-    else
-        put(out, "null");
-    put(out, ",\"task\":");
-    put_text(out, task_id);
-    put(member, "[1, ");
-    put_text(member, task_id);
-    evbuffer_add_printf(member, ", \"%s\", ", status);
-    evbuffer_add(member, value.text, value.len);
-    put(member, "]");
-    put(out, ",\"member\":");
-    json_put_string(out, piece_of(member).text, piece_of(member).len);
-    put(out, ",\"id\":");
-    put_text(out, id);
-    put(out, ",\"date\":");
-    celery_put_date(g->context->now_ms, out);
-    put(out, ",\"errbacks\":[");
-    put_errbacks(g, text, signature_option(body, "link_error"), id, errbacks);
-    evbuffer_add_buffer(out, errbacks);
-    put(out, "],\"behind\":[");
-    put_ids(text, signature_option(body, "chain"), out);
-    put(out, "],\"body\":{");
-    sending_put_with_hole(&sending, out);
-    put(out, "}}");
-    evbuffer_free(errbacks);
-    evbuffer_free(member);
-}
-
-static void
-count_in_chord(struct gathering *g, const char *status, struct piece value)
-{
-    const struct celery_message *message = g->message;
-
-    if (message->chord.type == JSON_OBJECT && message->group.type == JSON_STRING)
-        put_part(g, &message->embed, message->chord, message->group, message->group_index,
-                 message->id, status, value);
-}
-
-/* ---- ends of others ---- */
-
-static void
-put_end(struct gathering *g, const char *id, const char *exception, const char *traceback)
-{
-    struct evbuffer *document = xevbuffer();
-
-    evbuffer_add_printf(document,
-                        "{\"status\":\"FAILURE\",\"result\":%s,\"traceback\":%s,"
-                        "\"children\":[],\"date_done\":",
-                        exception, traceback);
-    celery_put_date(g->context->now_ms, document);
-    put(document, ",\"task_id\":");
-    put_text(document, id);
-    put(document, "}");
-    begin_item(g->ends);
-    put(g->ends, "[");
-    put_text(g->ends, id);
-    put(g->ends, ",");
-    json_put_string(g->ends, piece_of(document).text, piece_of(document).len);
-    put(g->ends, "]");
-    evbuffer_free(document);
-}
-
-/* Links that will not come fail as this task did, and count as parts of their chords. */
-static void
-fail_chain(struct gathering *g, const char *exception, const char *traceback)
-{
-    const struct celery_text *text = &g->message->embed;
-    struct json_slice key, link;
-
-    if (g->message->chain.type != JSON_ARRAY)
-        return;
-    for (struct json_iter it = json_iter(g->message->chain);
-         !is_full(g, g->push) && json_next(&it, &key, &link);) {
-        struct signature signature = {text, link};
-        char *id = celery_text_string(signature_option(signature, "task_id"), JOB_ID_MAX);
-        struct json_slice chord = signature_option(signature, "chord");
-        struct json_slice group = signature_option(signature, "group_id");
-
-        if (id != NULL)
-            put_end(g, id, exception, traceback);
-        if (id != NULL && chord.type == JSON_OBJECT && group.type == JSON_STRING)
-            put_part(g, text, chord, group, signature_option(signature, "group_index"), id,
-                     "FAILURE", (struct piece){exception, strlen(exception)});
-        free(id);
-    }
 }
 
 /* ---- all of it ---- */
@@ -607,7 +424,7 @@ canvas_succeed(struct canvas *canvas, const struct canvas_context *context,
     g.value = (struct piece){value, len};
     send_callbacks(&g);
     send_next(&g);
-    count_in_chord(&g, "SUCCESS", g.value);
+    canvas_count_part(&g, "SUCCESS", g.value);
     finish(canvas, &g);
 }
 
@@ -618,11 +435,11 @@ canvas_fail(struct canvas *canvas, const struct canvas_context *context,
 {
     struct gathering g = gather(canvas, context, message);
 
-    count_in_chord(&g, is_revoked ? "REVOKED" : "FAILURE",
-                   (struct piece){exception, strlen(exception)});
+    canvas_count_part(&g, is_revoked ? "REVOKED" : "FAILURE",
+                      (struct piece){exception, strlen(exception)});
     if (!is_revoked) {
-        fail_chain(&g, exception, traceback);
-        put_errbacks(&g, &message->embed, message->errbacks, message->id, g.push);
+        canvas_fail_chain(&g, exception, traceback);
+        canvas_put_errbacks(&g, &message->embed, message->errbacks, message->id, g.push);
     }
     finish(canvas, &g);
 }

@@ -26,8 +26,8 @@ struct canvas_context {
     int64_t now_ms; /* Unix */
 };
 
-/* The most that may follow from one end: a result goes into every message of a group, and Redis does
- * nothing else while it takes them. */
+/* The most that may follow from one end: a result goes into every message of a group, and Redis
+ * does nothing else while it takes them. */
 #define CANVAS_BYTES_MAX (32 * 1024 * 1024)
 
 struct canvas {
