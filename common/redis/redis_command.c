@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHA1_BYTES 20
+#define SHA1_BYTES  20
+#define SHA1_DIGITS 40
 
 void
 redis_script_init(struct redis_script *script, const char *name, const char *source)
@@ -47,7 +48,6 @@ redis_arg_int(struct redis_args *args, int64_t value)
     redis_arg(args, text);
 }
 
-/* hiredis 0.14 adds the lengths up in an int. */
 static int
 check_size(const struct redis_args *args, struct error *err)
 {
@@ -64,26 +64,62 @@ check_size(const struct redis_args *args, struct error *err)
     return 0;
 }
 
+static size_t
+head_len(size_t number)
+{
+    size_t digits = 1;
+
+    for (; number >= 10; number /= 10)
+        digits++;
+    return digits + strlen("$\r\n");
+}
+
+/* Writes "$42\r\n"; returns the byte behind it. */
+static char *
+put_head(char *to, char kind, size_t number)
+{
+    char *behind = to + head_len(number), *at = behind - 2;
+
+    *to = kind;
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    memcpy(behind - 2, "\r\n", 2);
+    return behind;
+}
+
+static char *
+put_word(char *to, const char *word, size_t len)
+{
+    to = mempcpy(put_head(to, '$', len), word, len);
+    return mempcpy(to, "\r\n", 2);
+}
+
 int
 redis_command_format(struct redis_command *command, const struct redis_script *script,
                      const struct redis_args *args, struct error *err)
 {
-    const char *word[REDIS_ARGS_MAX + 2] = {"EVALSHA", script != NULL ? script->sha1 : ""};
-    size_t len[REDIS_ARGS_MAX + 2] = {strlen(word[0]), strlen(word[1])};
     int first = script != NULL ? 2 : 0;
-    long long formatted;
+    char *to;
 
     if (check_size(args, err) != 0)
         return -1;
-    memcpy(word + first, args->value, (size_t)args->count * sizeof(word[0]));
-    memcpy(len + first, args->len, (size_t)args->count * sizeof(len[0]));
     command->words = first + args->count;
-    formatted = redisFormatCommandArgv(&command->bytes, command->words, word, len);
-    if (formatted < 0) {
-        command->bytes = NULL;
+    command->len = head_len((size_t)command->words) +
+                   (script != NULL ? strlen("$7\r\nEVALSHA\r\n$40\r\n\r\n") + SHA1_DIGITS : 0);
+    for (int i = 0; i < args->count; i++)
+        command->len += head_len(args->len[i]) + args->len[i] + strlen("\r\n");
+    command->bytes = to = malloc(command->len);
+    if (to == NULL)
         return error_set(err, ERROR_TRANSIENT, "no memory for a command");
+    to = put_head(to, '*', (size_t)command->words);
+    if (script != NULL) {
+        to = put_word(to, "EVALSHA", strlen("EVALSHA"));
+        to = put_word(to, script->sha1, SHA1_DIGITS);
     }
-    command->len = (size_t)formatted;
+    for (int i = 0; i < args->count; i++)
+        to = put_word(to, args->value[i], args->len[i]);
+    assert(to == command->bytes + command->len);
     return 0;
 }
 
@@ -106,7 +142,8 @@ redis_command_put_eval(const struct redis_command *evalsha, const struct redis_s
                        struct evbuffer *out, struct error *err)
 {
     const char *after_count = (const char *)memchr(evalsha->bytes, '\n', evalsha->len) + 1;
-    const char *rest = after_count + strlen("$7\r\nEVALSHA\r\n$40\r\n") + 40 + strlen("\r\n");
+    const char *rest =
+        after_count + strlen("$7\r\nEVALSHA\r\n$40\r\n") + SHA1_DIGITS + strlen("\r\n");
 
     if (evbuffer_add_printf(out, "*%d\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n", evalsha->words,
                             strlen(script->source), script->source) < 0)
@@ -117,6 +154,6 @@ redis_command_put_eval(const struct redis_command *evalsha, const struct redis_s
 void
 redis_command_release(struct redis_command *command)
 {
-    redisFreeCommand(command->bytes);
+    free(command->bytes);
     command->bytes = NULL;
 }
