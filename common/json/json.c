@@ -188,6 +188,10 @@ json_equals(struct json_slice string, const char *text)
     if (at == NULL)
         return false;
     end = at + inner.len;
+    while (at < end && *at != '\\' && *at == *text)
+        at++, text++;
+    if (at < end && *at != '\\')
+        return false;
     while (at < end) {
         char piece[4];
         size_t len = take_piece(&at, end, piece);

@@ -2,16 +2,9 @@
 
 #include "common/utf8.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
-
-const char *
-json_skip_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
-        at++;
-    return at;
-}
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
@@ -23,11 +16,13 @@ any_below(uint64_t word, unsigned char limit)
     return (word - EACH(limit)) & ~word & EACH(0x80);
 }
 
-static bool
-is_plain_word(uint64_t word)
+/* Bytes that are not plain have their highest bit set. Those behind the first may have it
+ * wrongly. */
+static uint64_t
+not_plain(uint64_t word)
 {
-    return ((word & EACH(0x80)) | any_below(word, 0x20) | any_below(word ^ EACH('"'), 1) |
-            any_below(word ^ EACH('\\'), 1)) == 0;
+    return (word & EACH(0x80)) | any_below(word, 0x20) | any_below(word ^ EACH('"'), 1) |
+           any_below(word ^ EACH('\\'), 1);
 }
 
 static bool
@@ -45,27 +40,14 @@ json_skip_plain(const char *at, const char *end)
 
     while ((size_t)(end - at) >= sizeof(word)) {
         memcpy(&word, at, sizeof(word));
-        if (!is_plain_word(word))
-            break;
+        word = not_plain(le64toh(word));
+        if (word != 0)
+            return at + __builtin_ctzll(word) / 8;
         at += sizeof(word);
     }
     while (at < end && is_plain(*at))
         at++;
     return at;
-}
-
-enum json_type
-json_type_of(char first)
-{
-    switch (first) {
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_STRING;
-    case 'n': return JSON_NULL;
-    case 't':
-    case 'f': return JSON_BOOL;
-    default: return first == '-' || (first >= '0' && first <= '9') ? JSON_NUMBER : JSON_ABSENT;
-    }
 }
 
 static int

@@ -35,8 +35,35 @@ skip_unescaped(const char *at, const char *end)
     }
 }
 
-void
-json_put_escaped(struct evbuffer *out, const char *text, size_t len)
+/* Short pieces, on their way out together. */
+struct gather {
+    struct evbuffer *out;
+    size_t len;
+    char bytes[256];
+};
+
+static void
+gather_flush(struct gather *gather)
+{
+    append(gather->out, gather->bytes, gather->len);
+    gather->len = 0;
+}
+
+static void
+gather_add(struct gather *gather, const char *bytes, size_t len)
+{
+    if (len > sizeof(gather->bytes) - gather->len)
+        gather_flush(gather);
+    if (len > sizeof(gather->bytes)) {
+        append(gather->out, bytes, len);
+        return;
+    }
+    memcpy(gather->bytes + gather->len, bytes, len);
+    gather->len += len;
+}
+
+static void
+gather_escaped(struct gather *gather, const char *text, size_t len)
 {
     const char *at = text, *end = len == 0 ? text : text + len;
     char escaped[JSON_ESCAPED_MAX + 1];
@@ -45,18 +72,30 @@ json_put_escaped(struct evbuffer *out, const char *text, size_t len)
         const char *run = at;
 
         at = skip_unescaped(at, end);
-        append(out, run, (size_t)(at - run));
+        gather_add(gather, run, (size_t)(at - run));
         if (at < end)
-            append(out, escaped, json_escape_char(&at, end, escaped));
+            gather_add(gather, escaped, json_escape_char(&at, end, escaped));
     }
+}
+
+void
+json_put_escaped(struct evbuffer *out, const char *text, size_t len)
+{
+    struct gather gather = {.out = out};
+
+    gather_escaped(&gather, text, len);
+    gather_flush(&gather);
 }
 
 void
 json_put_string(struct evbuffer *out, const char *text, size_t len)
 {
-    append(out, "\"", 1);
-    json_put_escaped(out, text, len);
-    append(out, "\"", 1);
+    struct gather gather = {.out = out};
+
+    gather_add(&gather, "\"", 1);
+    gather_escaped(&gather, text, len);
+    gather_add(&gather, "\"", 1);
+    gather_flush(&gather);
 }
 
 void
