@@ -202,7 +202,9 @@ feedback_item_init(struct feedback_item *item, struct json_slice value, int posi
         return false;
     *item = (struct feedback_item){.object = value, .position = position};
     for (struct json_iter it = json_iter(value); json_next(&it, &key, &field);)
-        if ((known = known_field(key)) >= 0 && field.type != JSON_NULL)
+        if ((known = known_field(key)) < 0)
+            item->has_unknown = true;
+        else if (field.type != JSON_NULL)
             item->fields[known] = field;
     item->confidence = read_confidence(item->fields[ITEM_CONFIDENCE]);
     return take_fingerprint(item->fields[ITEM_DESCRIPTION], &item->fingerprint) ||
@@ -228,9 +230,12 @@ void
 feedback_item_print(const struct feedback_item *item, struct evbuffer *out)
 {
     for (int i = 0; i < ITEM_FIELD_COUNT; i++) {
-        put_format(out, "%s\"%s\":", i == 0 ? "{" : ",", rows[i].name);
+        put_raw(i == 0 ? "{\"" : ",\"", out);
+        put_raw(rows[i].name, out);
+        put_raw("\":", out);
         rows[i].put(item, &rows[i], item->fields[i], out);
     }
-    put_unknown_fields(item, out);
+    if (item->has_unknown)
+        put_unknown_fields(item, out);
     put_raw("}", out);
 }

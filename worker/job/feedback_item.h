@@ -29,6 +29,7 @@ struct feedback_item {
     int position;                               /* in the answer, from 1 */
     double confidence;                          /* 0-1 */
     uint64_t fingerprint;                       /* equal for duplicates */
+    bool has_unknown;                           /* the model has put in more */
 };
 
 /* Reads the `position`th entry of the answer's list. Returns false when it is no item: no object,
