@@ -197,6 +197,15 @@ metrics_observe(struct metrics *metrics, const struct metric_family *wanted, con
     series->value += value;
 }
 
+/* Appends what stands for itself: most labels are nothing else. */
+static void
+append_plain(char **to, const char *end, const char **from)
+{
+    while (*to < end && (unsigned char)**from >= ' ' && (unsigned char)**from < 0x7f &&
+           **from != '"' && **from != '\\')
+        *(*to)++ = *(*from)++;
+}
+
 /* Appends one character, escaped; false: it does not fit. Bad UTF-8, which would make
  * Prometheus refuse the whole page, becomes '?'. */
 static bool
@@ -222,7 +231,7 @@ append_escaped(char **to, const char *end, const char **from)
 void
 metrics_label(char *out, size_t out_size, const char *name, const char *value)
 {
-    char *start = out + strlen(out), *to;
+    char *start = out + strlen(out), *to, *stop;
     size_t room = out_size - strlen(out);
     int head = snprintf(start, room, "%s%s=\"", start == out ? "" : ",", name);
 
@@ -231,8 +240,10 @@ metrics_label(char *out, size_t out_size, const char *name, const char *value)
         return;
     }
     to = start + head;
-    while (*value != '\0' && append_escaped(&to, start + room - sizeof("\""), &value))
-        ;
+    stop = start + room - sizeof("\"");
+    append_plain(&to, stop, &value);
+    while (*value != '\0' && append_escaped(&to, stop, &value))
+        append_plain(&to, stop, &value);
     memcpy(to, "\"", sizeof("\""));
     if (*value != '\0')
         *start = '\0';
