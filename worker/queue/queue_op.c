@@ -26,10 +26,11 @@
 
 typedef void op_done_fn(struct queue_op *op, const redisReply *reply);
 
-/* An argument: owned, so that the step can be sent again. */
+/* An argument, kept so that the step can be sent again. */
 struct op_arg {
-    char *bytes;
+    const char *bytes;
     size_t len;
+    char *owned; /* `bytes`, or NULL: they are the queue's, as long as it lives */
 };
 
 struct queue_op {
@@ -66,7 +67,13 @@ op_name(const struct queue_op *op)
 static void
 op_take(struct queue_op *op, char *bytes, size_t len)
 {
-    op->args[op->arg_count++] = (struct op_arg){bytes, len};
+    op->args[op->arg_count++] = (struct op_arg){bytes, len, bytes};
+}
+
+static void
+op_borrow(struct queue_op *op, const char *text)
+{
+    op->args[op->arg_count++] = (struct op_arg){text, strlen(text), NULL};
 }
 
 static void
@@ -99,7 +106,7 @@ op_keys(struct queue_op *op, const enum queue_key *keys, int count, int more)
 {
     op_int(op, count + more + queue_extra_keys(op->queue));
     for (int i = 0; i < count; i++)
-        op_text(op, op->queue->keys[keys[i]]);
+        op_borrow(op, op->queue->keys[keys[i]]);
 }
 
 /* The last of the keys. */
@@ -107,7 +114,7 @@ static void
 op_extra_keys(struct queue_op *op)
 {
     for (int i = 0; i < queue_extra_keys(op->queue); i++)
-        op_text(op, queue_extra_key(op->queue, i));
+        op_borrow(op, queue_extra_key(op->queue, i));
 }
 
 /* The end of the arguments. */
@@ -115,7 +122,7 @@ static void
 op_extra_args(struct queue_op *op)
 {
     for (int i = 0; i < queue_extra_args(op->queue); i++)
-        op_text(op, op->queue->flavour->args[i]);
+        op_borrow(op, op->queue->flavour->args[i]);
 }
 
 static void
@@ -154,7 +161,7 @@ static void
 op_drop_args(struct queue_op *op)
 {
     for (int i = 0; i < op->arg_count; i++)
-        free(op->args[i].bytes);
+        free(op->args[i].owned);
     op->arg_count = 0;
 }
 
@@ -165,7 +172,7 @@ op_free(struct queue_op *op)
     op_drop_args(op);
     event_free(op->repeat);
     free(op->reply_to);
-    free(op->reply.bytes);
+    free(op->reply.owned);
     free(op);
 }
 
@@ -233,12 +240,12 @@ drop_reply_to(struct queue_op *op, const struct error *error)
     log_warn("reply_to is left out: Redis refuses a key of this step",
              LOG_STR("reply_to", dropped->bytes), LOG_STR("queue", op->queue->name),
              LOG_STR("error", error->message));
-    free(dropped->bytes);
+    free(dropped->owned);
     op->arg_count--;
     memmove(dropped, dropped + 1, (size_t)(op->arg_count - op->reply_to_arg) * sizeof(*dropped));
     op->reply_to_arg = 0;
-    free(op->args[0].bytes);
-    op->args[0] = (struct op_arg){keys, strlen(keys)};
+    free(op->args[0].owned);
+    op->args[0] = (struct op_arg){keys, strlen(keys), keys};
 }
 
 static size_t
@@ -270,8 +277,8 @@ drop_running(struct queue_op *op)
 
     log_warn("the running result is left out: it is larger than Redis takes",
              LOG_STR("queue", op->queue->name), LOG_INT("bytes", (int64_t)dropped->len));
-    free(dropped->bytes);
-    *dropped = (struct op_arg){xstrdup(""), 0};
+    free(dropped->owned);
+    *dropped = (struct op_arg){.bytes = ""};
     op->running_arg = 0;
 }
 
@@ -395,9 +402,9 @@ queue_begin(struct queue *queue, const struct claim *claim, const char *id,
     op->fn.begin = fn;
     op_keys(op, keys, 5, 2);
     op_result_key(op, id);
-    op_text(op, queue->keys[KEY_STATS]);
+    op_borrow(op, queue->keys[KEY_STATS]);
     op_extra_keys(op);
-    op_text(op, queue->worker);
+    op_borrow(op, queue->worker);
     op_int(op, (int64_t)claim->token);
     op_text(op, id);
     op_history(op, &claim->history, id);
@@ -429,9 +436,9 @@ push_reply(struct queue_op *op)
     op->tries = 0;
     op->done = push_done;
     op->is_half_done = true;
-    op_text(op, "RPUSH");
+    op_borrow(op, "RPUSH");
     op_text(op, op->reply_to);
-    op_take(op, op->reply.bytes, op->reply.len);
+    op_take(op, op->reply.owned, op->reply.len);
     op->reply = (struct op_arg){0};
 }
 
@@ -439,10 +446,11 @@ static void
 keep_reply(struct queue_op *op, const char *reply_to, struct evbuffer *document)
 {
     size_t len = evbuffer_get_length(document);
+    char *copy = xcalloc(1, len + 1);
 
+    evbuffer_copyout(document, copy, len);
     op->reply_to = xstrdup(reply_to);
-    op->reply = (struct op_arg){xcalloc(1, len + 1), len};
-    evbuffer_copyout(document, op->reply.bytes, len);
+    op->reply = (struct op_arg){copy, len, copy};
 }
 
 static void
@@ -489,7 +497,7 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
     op_result_key(op, settlement->id);
     op_key_of(op, "reply", settlement->id);
     if (is_dead)
-        op_text(op, queue->keys[KEY_DEAD]);
+        op_borrow(op, queue->keys[KEY_DEAD]);
     if (reply_to != NULL && !is_joined)
         keep_reply(op, reply_to, settlement->document);
     if (is_joined) {
@@ -497,9 +505,9 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
         op_text(op, reply_to);
     }
     op_extra_keys(op);
-    op_text(op, queue->worker);
+    op_borrow(op, queue->worker);
     if (token == 0)
-        op_text(op, "");
+        op_borrow(op, "");
     else
         op_int(op, (int64_t)token);
     op_text(op, settlement->id);
@@ -507,7 +515,7 @@ queue_settle(struct queue *queue, uint64_t token, const struct settlement *settl
     op_running_prefix(op, settlement->id);
     op_buffer(op, settlement->document);
     op_int(op, queue->result_ttl_ms);
-    op_text(op, queue->keys[KEY_DONE_CHANNEL]);
+    op_borrow(op, queue->keys[KEY_DONE_CHANNEL]);
     if (is_dead) {
         op_buffer(op, settlement->letter);
         op_int(op, queue->dead_max);
@@ -560,7 +568,7 @@ queue_delay(struct queue *queue, uint64_t token, const struct delay *delay, queu
     if (queue->flavour != NULL)
         op_result_key(op, delay->id);
     op_extra_keys(op);
-    op_text(op, queue->worker);
+    op_borrow(op, queue->worker);
     op_int(op, (int64_t)token);
     op_text(op, delay->id);
     op_history(op, &delay->history, delay->id);
