@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 /* How long a job that prefers neither waits for the primary, and any job when no model has room
  * (docs/pacing.md). */
@@ -197,6 +198,17 @@ estimate_tokens(const struct job *job)
     return (int64_t)bytes / BYTES_A_TOKEN + max_tokens;
 }
 
+/* Who takes turns where jobs wait for a model; two with the same number are one there. */
+static uint32_t
+tenant_number(const struct attempt *a)
+{
+    uint32_t number = 0;
+
+    if (queue_is_fair(a->queue) && a->job.tenant.len > 0)
+        HASH_JEN(a->job.tenant.text, a->job.tenant.len, number);
+    return number;
+}
+
 void
 attempt_pace(struct attempt *a)
 {
@@ -205,6 +217,7 @@ attempt_pace(struct attempt *a)
         .order = &a->order[a->next],
         .count = a->model_count - a->next,
         .tokens = estimate_tokens(&a->job),
+        .tenant = tenant_number(a),
         .patience_ms = patience(a),
         .last_resort_ms = least(LAST_RESORT_MS, time_to_wait(a)),
     };

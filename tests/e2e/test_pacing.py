@@ -114,6 +114,23 @@ def test_jobs_that_no_model_has_room_for_wait_in_redis_for_any_worker(redis, sim
     assert len(redis.waiting()) >= 80
 
 
+def test_a_quiet_tenant_s_job_is_called_at_its_turn_though_a_flood_waits_for_the_model(redis, sim, worker):
+    fill(redis, PRIMARY, 20)
+    process = worker()
+
+    def wait_together(tenant, count, all_of_them):
+        for n in range(count):
+            push(redis, f"{tenant}-{n}", tenant=tenant, models=[PRIMARY], prefer="primary")
+        until(lambda: f'headgate_pace_jobs_waiting{{model="{PRIMARY}"}} {all_of_them}\n' in metrics(process))
+
+    wait_together("flood", 8, 8)
+    wait_together("quiet", 1, 9)
+    fill(redis, PRIMARY, 0)
+    redis.wait_result("flood-2", 20)
+    calls = sorted(sim.calls(), key=lambda call: call["at_ms"])
+    assert "mark-quiet-0" in [call["marker"] for call in calls][:3]
+
+
 def metrics(process):
     return process.get("/metrics").body.decode()
 

@@ -44,16 +44,18 @@ static void
 ask(struct pacer *pacer, const struct model_list *models, const int *order, int wishes,
     struct event_base *base)
 {
-    const struct pacer_wish wish = {.models = models->models,
-                                    .order = order,
-                                    .count = 1 + wishes % 2,
-                                    .tokens = 1000,
-                                    .patience_ms = 1000,
-                                    .last_resort_ms = 30000};
+    struct pacer_wish wish = {.models = models->models,
+                              .order = order,
+                              .count = 1 + wishes % 2,
+                              .tokens = 1000,
+                              .patience_ms = 1000,
+                              .last_resort_ms = 30000};
     struct job jobs[WISHES_MAX];
 
-    for (int i = 0; i < wishes; i++)
+    for (int i = 0; i < wishes; i++) {
+        wish.tenant = (uint32_t)i % 3;
         jobs[i].wait = pacer_ask(pacer, &wish, on_permit, &jobs[i]);
+    }
     redis_stand_in_answer();
     check_room(pacer);
     event_base_loop(base, EVLOOP_NONBLOCK);

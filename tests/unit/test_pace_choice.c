@@ -74,19 +74,29 @@ a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most(void **state)
 static void
 in_a_standing_queue_patience_is_an_instant_or_one_permit(void **state)
 {
-    assert_int_equal(pace_patience(20000, 0, 10), 20000);
-    assert_int_equal(pace_patience(20000, 2000, 10), 20000);
-    assert_int_equal(pace_patience(20000, 2001, 10), 100);
-    assert_int_equal(pace_patience(20000, 2001, 1000), 100);
-    assert_int_equal(pace_patience(20000, 2001, 0.5), 2000);
+    assert_int_equal(pace_patience(20000, 0, 1, 10), 20000);
+    assert_int_equal(pace_patience(20000, 2000, 1, 10), 20000);
+    assert_int_equal(pace_patience(20000, 2001, 1, 10), 100);
+    assert_int_equal(pace_patience(20000, 2001, 1, 1000), 100);
+    assert_int_equal(pace_patience(20000, 2001, 1, 0.5), 2000);
+    (void)state;
+}
+
+static void
+or_one_turn_of_the_tenants_that_wait_there(void **state)
+{
+    assert_int_equal(pace_patience(20000, 2001, 3, 10), 300);
+    assert_int_equal(pace_patience(20000, 2000, 3, 10), 20000);
+    assert_int_equal(pace_patience(250, 2001, 3, 10), 250);
+    assert_int_equal(pace_patience(-50, 2001, 3, 10), -50);
     (void)state;
 }
 
 static void
 a_job_that_would_not_wait_gets_no_patience_from_a_standing_queue(void **state)
 {
-    assert_int_equal(pace_patience(0, 5000, 10), 0);
-    assert_int_equal(pace_patience(50, 5000, 10), 50);
+    assert_int_equal(pace_patience(0, 5000, 1, 10), 0);
+    assert_int_equal(pace_patience(50, 5000, 1, 10), 50);
     (void)state;
 }
 
@@ -97,6 +107,7 @@ main(void)
         cmocka_unit_test(a_job_waits_within_its_patience_or_for_a_sooner_answer_else_for_room),
         cmocka_unit_test(a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most),
         cmocka_unit_test(in_a_standing_queue_patience_is_an_instant_or_one_permit),
+        cmocka_unit_test(or_one_turn_of_the_tenants_that_wait_there),
         cmocka_unit_test(a_job_that_would_not_wait_gets_no_patience_from_a_standing_queue),
     };
 

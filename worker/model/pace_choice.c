@@ -4,7 +4,7 @@
 
 /* A queue that has not been empty for so long stands. */
 #define STANDING_MS 2000
-/* What may still be waited for in one: an instant, or one permit. */
+/* What may still be waited for in one: an instant, or one turn. */
 #define FLOOR_MS 100
 /* A wait for a sooner answer is short, too: others wait at the same time. */
 #define HASTE_MS 500
@@ -46,9 +46,10 @@ pace_haste(double rate)
 }
 
 int64_t
-pace_patience(int64_t wish_ms, int64_t standing_ms, double rate)
+pace_patience(int64_t wish_ms, int64_t standing_ms, int turn, double rate)
 {
-    int64_t floor_ms = 1000 / rate > FLOOR_MS ? (int64_t)(1000 / rate) : FLOOR_MS;
+    double turn_ms = turn / rate * 1000;
+    int64_t floor_ms = turn_ms > FLOOR_MS ? (int64_t)turn_ms : FLOOR_MS;
 
     return standing_ms > STANDING_MS && wish_ms > floor_ms ? floor_ms : wish_ms;
 }

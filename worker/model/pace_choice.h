@@ -27,7 +27,7 @@ int pace_choose(const struct pace_option *options, int count, int64_t last_resor
 int64_t pace_haste(double rate);
 
 /* What is left of a wish to wait when the model's queue has not been empty for standing_ms and gets
- * `rate` permits a second (above 0). */
-int64_t pace_patience(int64_t wish_ms, int64_t standing_ms, double rate);
+ * `rate` permits a second (above 0): there it may wait for so many permits: for its turn. */
+int64_t pace_patience(int64_t wish_ms, int64_t standing_ms, int turn, double rate);
 
 #endif

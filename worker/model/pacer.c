@@ -93,7 +93,7 @@ is_unpaced(const struct lane *lane)
 
 /* Until it may have room for one more. Whoever may ask may get as many as he asks for. */
 static int64_t
-expected_wait_ms(const struct lane *lane, int64_t now)
+expected_wait_ms(const struct lane *lane, int in_front, int64_t now)
 {
     int64_t wait_ms = lane->ready_ms - now;
     double rate = lane->rate;
@@ -101,10 +101,12 @@ expected_wait_ms(const struct lane *lane, int64_t now)
     if (lane_is_blind(lane)) {
         wait_ms = pace_local_wait_ms(&lane->local, now);
         rate = pace_local_rate(&lane->local, now);
-    } else if (now >= lane->ask_ms) {
+    } else if (now >= lane->ask_ms + lane_courtesy_ms(lane, now)) {
         return 0;
     }
-    return rate > 0 ? wait_ms + (int64_t)(lane->waiting * 1000 / rate) : wait_ms;
+    if (wait_ms < 0)
+        wait_ms = 0;
+    return rate > 0 ? wait_ms + (int64_t)(in_front * 1000 / rate) : wait_ms;
 }
 
 /* ---- decisions ---- */
@@ -153,8 +155,7 @@ join(struct pacer_wait *wait, int choice)
     wait->lane = lane;
     if (lane->queue == NULL)
         lane->drained_ms = clock_mono_ms();
-    DL_APPEND(lane->queue, wait);
-    lane->waiting++;
+    lane_put(lane, wait);
     lane_ask(lane);
 }
 
@@ -165,24 +166,28 @@ wait_leave(struct pacer_wait *wait)
 
     DL_DELETE(lane->queue, wait);
     lane->waiting--;
+    lane->turns.waiting[wait->tenant % TURN_TENANTS]--;
 }
 
 static struct pace_option
 option_of(const struct pacer_wait *wait, const struct lane *lane, int64_t now)
 {
     int64_t standing_ms, waited_ms = now - wait->since_ms;
-    int64_t wish_ms = wait->patience_ms;
+    int64_t patience_ms = wait->patience_ms - waited_ms;
+    struct lane_place place;
 
     if (is_unpaced(lane))
         return (struct pace_option){0};
+    place = lane_place(lane, wait->tenant);
     standing_ms = lane->queue == NULL ? 0 : now - lane->drained_ms;
     if (lane_is_blind(lane))
-        wish_ms = LOCAL_PATIENCE_MS;
+        patience_ms = LOCAL_PATIENCE_MS - waited_ms;
     else if (lane->rate > 0)
-        wish_ms = pace_patience(wish_ms, standing_ms, lane->rate);
+        patience_ms = pace_patience(patience_ms, standing_ms,
+                                    place.has_turn ? 2 + place.in_front : 1, lane->rate);
     return (struct pace_option){
-        .wait_ms = expected_wait_ms(lane, now),
-        .patience_ms = wish_ms - waited_ms,
+        .wait_ms = expected_wait_ms(lane, place.in_front, now),
+        .patience_ms = patience_ms,
         .haste_ms = lane->queue == NULL ? pace_haste(lane->rate) - waited_ms : 0,
         .call_ms = (int64_t)lane->call_ms,
     };
@@ -248,6 +253,7 @@ pacer_ask(struct pacer *pacer, const struct pacer_wish *wish, pacer_fn *fn, void
     wait->arg = arg;
     wait->since_ms = clock_mono_ms();
     wait->tokens = wish->tokens;
+    wait->tenant = wish->tenant;
     wait->patience_ms = wish->patience_ms;
     wait->last_resort_ms = wish->last_resort_ms;
     wait->count = wish->count;

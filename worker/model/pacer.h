@@ -53,6 +53,7 @@ struct pacer_wish {
     const int *order;           /* indices into models: those to choose from, best first */
     int count;                  /* >= 1 */
     int64_t tokens;             /* that the call may use, as estimated */
+    uint32_t tenant;            /* takes turns with the others that wait for a model; 0: nobody's */
     int64_t patience_ms;        /* how long it waits for a better model rather than take the next */
     int64_t last_resort_ms;     /* how long it waits at all */
 };

@@ -1,6 +1,7 @@
 /*
- * pacer_internal.h - what the files of this room share: pacer.c (who waits for which model) and
- * pacer_lane.c (what a lane asks Redis and tells it). Nobody else includes it.
+ * pacer_internal.h - what the files of this room share: pacer.c (who waits for which model),
+ * pacer_turns.c (in which order) and pacer_lane.c (what a lane asks Redis and tells it). Nobody
+ * else includes it, but the test of the order.
  */
 #ifndef WORKER_MODEL_PACER_INTERNAL_H
 #define WORKER_MODEL_PACER_INTERNAL_H
@@ -15,15 +16,29 @@
 #define BATCH_MAX      16
 #define OPEN_BATCH_MAX 48
 
+#define TURN_TENANTS 1024
+
+/* Whose turn it is. In a round each tenant has one permit, or two if it had none in the round
+ * before. Tenants are counted by a part of their number: few share one. */
+struct lane_turns {
+    int64_t round;
+    int given;                                       /* permits of this round */
+    uint8_t had[TURN_TENANTS], before[TURN_TENANTS]; /* of each tenant, and in the round before */
+    int waiting[TURN_TENANTS];                       /* jobs of each tenant */
+    uint32_t last;                                   /* who joined last ... */
+    int64_t mixed_ms; /* ... and when it was another one than before; monotonic; 0: never */
+};
+
 /* Who waits for a model, and what is known of its permits. */
 struct lane {
     struct pacer *pacer;
     char *name;
     char *key, *tokens_key;
-    double limits[2];       /* its rpm and tpm, as configured; 0: not */
-    char limit_text[2][32]; /* of a question */
-    struct pacer_wait *queue;
-    int waiting;                          /* in the queue */
+    double limits[2];         /* its rpm and tpm, as configured; 0: not */
+    char limit_text[2][32];   /* of a question */
+    struct pacer_wait *queue; /* by round */
+    int waiting;              /* in the queue */
+    struct lane_turns turns;
     bool is_asking;                       /* Redis is asked */
     int asked;                            /* permits it is asked for ... */
     int64_t asked_tokens[OPEN_BATCH_MAX]; /* ... and what is reserved with each */
@@ -48,6 +63,8 @@ struct pacer_wait {
     void *arg;
     int64_t since_ms; /* monotonic */
     int64_t tokens;
+    uint32_t tenant;
+    int64_t round; /* in which it is served */
     int64_t patience_ms, last_resort_ms;
     struct lane *lane;  /* where it waits; NULL: it is decided */
     int choice;         /* index into lanes; of the decision: -1 for none */
@@ -78,6 +95,24 @@ void wait_place(struct pacer_wait *wait);
 void wait_leave(struct pacer_wait *wait);
 /* Runs its callback and frees it. */
 void wait_tell(struct pacer_wait *wait, struct pacer_permit permit);
+
+/* pacer_turns.c */
+/* Tenants take turns: those who have fewer permits of late stand in front, each one's jobs as they
+ * came. Where one more job would stand: */
+struct lane_place {
+    struct pacer_wait *next; /* the one behind it; NULL: it would be the last */
+    int64_t round;
+    int in_front;  /* so many would be served before it */
+    bool has_turn; /* not only after its tenant's jobs that wait here already */
+};
+struct lane_place lane_place(const struct lane *lane, uint32_t tenant);
+/* Into the queue. */
+void lane_put(struct lane *lane, struct pacer_wait *wait);
+/* It got a permit, and has left. */
+void lane_served(struct lane *lane, const struct pacer_wait *wait);
+/* How long the lane lets other workers ask first: they may have jobs of tenants whose turn it still
+ * is, and here nobody waits but those who had theirs. */
+int64_t lane_courtesy_ms(const struct lane *lane, int64_t now);
 
 /* pacer_lane.c */
 /* Asks for those who wait, when the next permit is due, and gives back what was not used. */

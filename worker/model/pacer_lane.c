@@ -4,6 +4,7 @@
 #include "common/log.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <utlist.h>
 
 #define OP_TIMEOUT_MS 2000
@@ -40,6 +41,7 @@ grant(struct lane *lane, int count, int64_t first)
             continue;
         }
         wait_leave(wait);
+        lane_served(lane, wait);
         wait_tell(wait, (struct pacer_permit){first + i, lane->asked_tokens[i]});
     }
     pacer->options.on_room(pacer->options.arg);
@@ -54,6 +56,7 @@ place_again(struct lane *lane)
 
     lane->queue = NULL;
     lane->waiting = 0;
+    memset(lane->turns.waiting, 0, sizeof(lane->turns.waiting));
     DL_FOREACH_SAFE(queue, wait, next)
     {
         DL_DELETE(queue, wait);
@@ -172,7 +175,8 @@ wait_alone_ms(const struct lane *lane)
 static int64_t
 question_in_ms(const struct lane *lane)
 {
-    int64_t due_ms = lane->queue == NULL ? INT64_MAX : lane->ask_ms, now = clock_mono_ms();
+    int64_t now = clock_mono_ms();
+    int64_t due_ms = lane->queue == NULL ? INT64_MAX : lane->ask_ms + lane_courtesy_ms(lane, now);
 
     if (lane->unused != 0 && lane->asked_ms + REFUND_MS < due_ms)
         due_ms = lane->asked_ms + REFUND_MS;

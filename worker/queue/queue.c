@@ -116,6 +116,12 @@ queue_free(struct queue *queue)
     free(queue);
 }
 
+bool
+queue_is_fair(const struct queue *queue)
+{
+    return queue->is_fair;
+}
+
 const char *
 queue_name(const struct queue *queue)
 {

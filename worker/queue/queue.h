@@ -44,6 +44,7 @@ struct queue *queue_new(const struct queue_options *options);
 void queue_free(struct queue *queue);
 /* From the next claim on: do tenants take turns, and what have they? NULL: all are alike. */
 void queue_set_fairness(struct queue *queue, bool is_fair, const struct tenants *tenants);
+bool queue_is_fair(const struct queue *queue);
 const char *queue_name(const struct queue *queue);
 /* The channel on which the queue's workers are told: "cancel <id>", "pause", "resume". */
 const char *queue_control_channel(const struct queue *queue);
