@@ -123,6 +123,22 @@ json_get(struct json_slice object, const char *name)
     return (struct json_slice){0};
 }
 
+void
+json_get_each(struct json_slice object, int count, const char *const names[],
+              struct json_slice values[])
+{
+    struct json_slice key, value;
+
+    for (int i = 0; i < count; i++)
+        values[i] = (struct json_slice){0};
+    if (object.type != JSON_OBJECT)
+        return;
+    for (struct json_iter it = json_iter(object); json_next(&it, &key, &value);)
+        for (int i = 0; i < count; i++)
+            if (values[i].type == JSON_ABSENT && json_equals(key, names[i]))
+                values[i] = value;
+}
+
 static bool
 is_surrogate(int32_t unit, int32_t first)
 {

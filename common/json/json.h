@@ -48,6 +48,9 @@ int json_check(const char *text, size_t len, struct json_slice *root,
 /* The member of `object` with exactly this name, or type JSON_ABSENT; also when
  * `object` is no object. */
 struct json_slice json_get(struct json_slice object, const char *name);
+/* Several members in one walk: values[i] becomes what json_get gives for names[i]. */
+void json_get_each(struct json_slice object, int count, const char *const names[],
+                   struct json_slice values[]);
 
 /* Walks an object (key set) or an array (key->type is JSON_ABSENT):
  *     for (struct json_iter it = json_iter(v); json_next(&it, &key, &value);)

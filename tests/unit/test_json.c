@@ -284,6 +284,31 @@ a_member_is_found_by_its_exact_name(void **state)
 }
 
 static void
+several_members_are_found_in_one_walk(void **state)
+{
+    static const char *const names[] = {"b", "none", "a", "n", "b"};
+    struct json_slice values[5], inner;
+
+    json_get_each(parsed("{\"a\":[1,{\"b\":0}], \"ab\":2, \"\\u0062\": \"x\\\"\" , \"n\":null}"), 5,
+                  names, values);
+    assert_int_equal(values[0].len, 5);
+    assert_memory_equal(values[0].text, "\"x\\\"\"", 5);
+    assert_ptr_equal(values[4].text, values[0].text);
+    assert_int_equal(values[1].type, JSON_ABSENT);
+    assert_int_equal(values[2].type, JSON_ARRAY);
+    assert_int_equal(values[3].type, JSON_NULL);
+
+    json_get_each(parsed("{\"x\":{\"b\":1,\"b\":2}}"), 5, names, values);
+    assert_int_equal(values[0].type, JSON_ABSENT);
+    inner = json_get(parsed("{\"x\":{\"b\":1,\"b\":2}}"), "x");
+    json_get_each(inner, 1, names, values);
+    assert_memory_equal(values[0].text, "1", 1);
+    json_get_each(parsed("[\"b\"]"), 1, names, values);
+    assert_int_equal(values[0].type, JSON_ABSENT);
+    (void)state;
+}
+
+static void
 a_container_is_walked_in_order(void **state)
 {
     static const enum json_type types[] = {JSON_NUMBER, JSON_STRING, JSON_ARRAY,
@@ -559,6 +584,7 @@ main(void)
         cmocka_unit_test(nesting_has_a_bound),
         cmocka_unit_test(a_hundred_thousand_names_are_compared_in_bounded_time),
         cmocka_unit_test(a_member_is_found_by_its_exact_name),
+        cmocka_unit_test(several_members_are_found_in_one_walk),
         cmocka_unit_test(a_container_is_walked_in_order),
         cmocka_unit_test(a_string_is_unescaped_byte_by_byte),
         cmocka_unit_test(a_nul_in_a_string_makes_no_second_name_for_it),

@@ -190,24 +190,35 @@ read_id(struct celery_message *message, struct json_slice value)
 static void
 read_names(struct celery_message *message, struct json_slice fields)
 {
-    read_id(message, json_get(fields, "id"));
-    message->task = celery_text_string(json_get(fields, "task"), TASK_BYTES_MAX);
-    message->group = celery_get(fields, "group");
-    message->group_index = celery_get(fields, "group_index");
-    message->root_id = celery_get(fields, "root_id");
-    message->parent_id = celery_get(fields, "parent_id");
-    json_bool(celery_get(fields, "ignore_result"), &message->ignore_result);
-    if (!json_int(celery_get(fields, "retries"), 0, 1000000, &message->retries))
+    enum { ID, TASK, GROUP, GROUP_INDEX, ROOT_ID, PARENT_ID, IGNORE, RETRIES, LIMITS, COUNT };
+    static const char *const names[COUNT] = {
+        "id",        "task",          "group",   "group_index", "root_id",
+        "parent_id", "ignore_result", "retries", "timelimit"};
+    struct json_slice values[COUNT];
+
+    celery_get_each(fields, COUNT, names, values);
+    read_id(message, values[ID]);
+    message->task = celery_text_string(values[TASK], TASK_BYTES_MAX);
+    message->group = values[GROUP];
+    message->group_index = values[GROUP_INDEX];
+    message->root_id = values[ROOT_ID];
+    message->parent_id = values[PARENT_ID];
+    json_bool(values[IGNORE], &message->ignore_result);
+    if (!json_int(values[RETRIES], 0, 1000000, &message->retries))
         message->retries = 0;
-    read_limits(message, celery_get(fields, "timelimit"));
+    read_limits(message, values[LIMITS]);
 }
 
 static int
 read_dates(struct celery_message *message, struct json_slice fields, struct error *err)
 {
-    if (read_date(message, celery_get(fields, "eta"), "eta", &message->eta_ms, err) != 0)
+    static const char *const names[] = {"eta", "expires"};
+    struct json_slice dates[2];
+
+    celery_get_each(fields, 2, names, dates);
+    if (read_date(message, dates[0], names[0], &message->eta_ms, err) != 0)
         return -1;
-    return read_date(message, celery_get(fields, "expires"), "expires", &message->expires_ms, err);
+    return read_date(message, dates[1], names[1], &message->expires_ms, err);
 }
 
 static int
@@ -224,17 +235,18 @@ check_names(struct celery_message *message, struct error *err)
 static int
 keep_embed(struct celery_message *message, struct json_slice embed, struct error *err)
 {
-    struct json_slice root;
+    static const char *const names[] = {"callbacks", "errbacks", "chain", "chord"};
+    struct json_slice values[4];
 
     if (embed.type != JSON_OBJECT)
         return 0;
     if (celery_text_copy(&message->embed, &message->body, embed, err) != 0)
         return refuse_body(message, "the options beside the arguments can't be read", err);
-    root = message->embed.root;
-    message->callbacks = celery_get(root, "callbacks");
-    message->errbacks = celery_get(root, "errbacks");
-    message->chain = celery_get(root, "chain");
-    message->chord = celery_get(root, "chord");
+    celery_get_each(message->embed.root, 4, names, values);
+    message->callbacks = values[0];
+    message->errbacks = values[1];
+    message->chain = values[2];
+    message->chord = values[3];
     return 0;
 }
 

@@ -129,3 +129,13 @@ celery_put_date(int64_t ms, struct evbuffer *out)
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &date);
     evbuffer_add_printf(out, "\"%s.%03d000+00:00\"", text, (int)(ms % 1000));
 }
+
+void
+celery_get_each(struct json_slice object, int count, const char *const names[],
+                struct json_slice values[])
+{
+    json_get_each(object, count, names, values);
+    for (int i = 0; i < count; i++)
+        if (values[i].type == JSON_NULL)
+            values[i] = (struct json_slice){0};
+}

@@ -32,6 +32,9 @@ struct json_slice celery_text_raw(const struct celery_text *text, struct json_sl
 char *celery_text_string(struct json_slice slice, size_t most);
 /* Null counts as absent: Python's None. */
 struct json_slice celery_get(struct json_slice object, const char *name);
+/* The same for several members, in one walk. */
+void celery_get_each(struct json_slice object, int count, const char *const names[],
+                     struct json_slice values[]);
 
 /* "2026-11-25T21:31:25.123000+00:00" with its quotes, as Python writes a date. */
 void celery_put_date(int64_t ms, struct evbuffer *out);

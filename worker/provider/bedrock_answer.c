@@ -33,10 +33,8 @@ fail(struct call *call, enum outcome outcome, const char *error, const char *mes
 }
 
 static void
-read_usage(struct json_slice root, struct call *call)
+read_usage(struct json_slice usage, struct call *call)
 {
-    struct json_slice usage = json_get(root, "usage");
-
     if (!json_int(json_get(usage, "inputTokens"), 0, TOKENS_MAX, &call->input_tokens))
         call->input_tokens = 0;
     if (!json_int(json_get(usage, "outputTokens"), 0, TOKENS_MAX, &call->output_tokens))
@@ -60,10 +58,8 @@ append_text(struct json_slice content, struct evbuffer *text)
 }
 
 static bool
-stopped_well(struct json_slice root, struct call *call)
+stopped_well(struct json_slice reason, struct call *call)
 {
-    struct json_slice reason = json_get(root, "stopReason");
-
     for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
         if (!json_equals(reason, stops[i].reason))
             continue;
@@ -76,21 +72,23 @@ stopped_well(struct json_slice root, struct call *call)
 void
 bedrock_read_answer(const char *body, size_t len, struct call *call, struct evbuffer *text)
 {
-    struct json_slice root, content;
+    static const char *const names[] = {"output", "usage", "stopReason"};
+    struct json_slice root, content, members[3];
     size_t before = evbuffer_get_length(text);
 
     if (json_check(body, len, &root, NULL) < 0) {
         fail(call, OUTCOME_TRANSIENT, "not_json", "status 200, but the answer is no JSON");
         return;
     }
-    content = json_get(json_get(json_get(root, "output"), "message"), "content");
+    json_get_each(root, 3, names, members);
+    content = json_get(json_get(members[0], "message"), "content");
     if (content.type != JSON_ARRAY) {
         fail(call, OUTCOME_TRANSIENT, "not_converse",
              "status 200, but the answer is none of Converse: output.message.content is missing");
         return;
     }
-    read_usage(root, call);
-    if (!stopped_well(root, call))
+    read_usage(members[1], call);
+    if (!stopped_well(members[2], call))
         return;
     append_text(content, text);
     if (evbuffer_get_length(text) == before)
