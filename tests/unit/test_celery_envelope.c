@@ -1,3 +1,4 @@
+#include "worker/celery/body.h"
 #include "worker/celery/envelope.h"
 #include "worker/celery/task.h"
 
@@ -359,10 +360,47 @@ tasks_are_known_by_their_whole_names(void **state)
     assert_int_equal(celery_tasks_init(&tasks, "app.review", NULL, &err), -1);
 }
 
+static void
+base64_of_any_length_gives_its_bytes_back(void **state)
+{
+    for (size_t len = 1; len <= 260; len++) {
+        unsigned char bytes[260], text[360];
+        size_t text_len, found = 0;
+        char *out;
+
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (unsigned char)(i * 7 + len);
+        text_len = (size_t)EVP_EncodeBlock(text, bytes, (int)len);
+        out = celery_base64((char *)text, text_len, &found);
+        assert_non_null(out);
+        assert_int_equal(found, len);
+        assert_memory_equal(out, bytes, len);
+        free(out);
+    }
+    (void)state;
+}
+
+static void
+what_is_not_base64_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "A",    "AAA",  "AAAAA", "A===",     "====",           "=AAA",
+        "AA=A", "AA-A", "AA_A",  "AA==AAAA", "AAAA\xc3\xa9=A", "AA A"};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        size_t len = 0;
+
+        assert_null(celery_base64(bad[i], strlen(bad[i]), &len));
+    }
+    (void)state;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base64_of_any_length_gives_its_bytes_back),
+        cmocka_unit_test(what_is_not_base64_is_refused),
         cmocka_unit_test(what_real_producers_sent_is_read_as_they_meant_it),
         cmocka_unit_test(what_ends_a_real_worker_is_refused),
         cmocka_unit_test(a_body_may_stand_there_as_plain_text_and_the_third_part_be_null),

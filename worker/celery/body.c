@@ -20,10 +20,20 @@ static const unsigned char values[256] = {
 };
 /* clang-format on */
 
-static int
-value_of(char digit)
+/* Four digits as 24 bits; false when one is none. */
+static bool
+take_group(const char digits[4], uint32_t *group)
 {
-    return values[(unsigned char)digit] - 1;
+    bool are_digits = true;
+
+    *group = 0;
+    for (int i = 0; i < 4; i++) {
+        unsigned char value = values[(unsigned char)digits[i]];
+
+        are_digits &= value != 0;
+        *group = *group << 6 | (uint32_t)(value - 1);
+    }
+    return are_digits;
 }
 
 static size_t
@@ -37,21 +47,20 @@ padding(const char *text, size_t len)
 char *
 celery_base64(const char *text, size_t len, size_t *out_len)
 {
-    size_t pad = padding(text, len);
+    size_t pad = padding(text, len), written = 0;
     char *out = len % 4 != 0 ? NULL : malloc(len / 4 * 3 + 1);
-    uint32_t group = 0;
-    size_t written = 0;
 
-    for (size_t at = 0; out != NULL && at < len; at++) {
-        int value = at >= len - pad ? 0 : value_of(text[at]);
+    for (size_t at = 0; out != NULL && at < len; at += 4) {
+        char digits[4];
+        uint32_t group;
 
-        if (value < 0) {
+        memcpy(digits, text + at, 4);
+        if (at + 4 == len && pad > 0)
+            memset(digits + 4 - pad, 'A', pad);
+        if (!take_group(digits, &group)) {
             free(out);
             return NULL;
         }
-        group = group << 6 | (uint32_t)value;
-        if (at % 4 != 3)
-            continue;
         out[written++] = (char)(group >> 16);
         out[written++] = (char)(group >> 8);
         out[written++] = (char)group;
