@@ -75,7 +75,7 @@ drop_duplicates(struct feedback_item *items, int count)
 static void
 put_call(const struct feedback_context *context, struct evbuffer *out)
 {
-    put_format(out, ",\"model_used\":");
+    put_raw(out, ",\"model_used\":");
     put_text(out, context->model_used);
     put_format(out,
                ",\"tokens\":{\"input\":%" PRId64 ",\"output\":%" PRId64 ",\"total\":%" PRId64
@@ -83,7 +83,7 @@ put_call(const struct feedback_context *context, struct evbuffer *out)
                context->input_tokens, context->output_tokens,
                context->input_tokens + context->output_tokens);
     put_seconds(out, context->duration_ms);
-    put_format(out, "}");
+    put_raw(out, "}");
 }
 
 static void
@@ -91,11 +91,11 @@ put_section(const struct job *job, struct evbuffer *out)
 {
     struct json_slice name = json_get(job->root, "section_name");
 
-    put_format(out, "{\"success\":true,\"section\":");
+    put_raw(out, "{\"success\":true,\"section\":");
     if (name.type == JSON_STRING)
         json_put_slice(out, name);
     else
-        put_format(out, "\"\"");
+        put_raw(out, "\"\"");
 }
 
 static int
@@ -115,9 +115,9 @@ print_items(const struct job *job, const char *answer, size_t len,
     count = drop_duplicates(items, count);
 
     put_section(job, out);
-    put_format(out, ",\"feedback_items\":[");
+    put_raw(out, ",\"feedback_items\":[");
     for (int i = 0; i < count; i++) {
-        put_format(out, i == 0 ? "" : ",");
+        put_raw(out, i == 0 ? "" : ",");
         feedback_item_print(&items[i], out);
     }
     put_format(out, "],\"feedback_count\":%d", count);
@@ -133,7 +133,7 @@ print_text(const char *answer, size_t len, const struct feedback_context *contex
     answer_trim(&answer, &len);
     if (len == 0)
         return error_set(err, ERROR_INPUT, "the answer is empty");
-    put_format(out, "{\"success\":true,\"response\":");
+    put_raw(out, "{\"success\":true,\"response\":");
     json_put_string(out, answer, len);
     put_call(context, out);
     return 0;
@@ -185,7 +185,7 @@ print_json(const struct job *job, const char *answer, size_t len,
                                                                : "object or array");
     if (schema != NULL && json_schema_check(schema, json, err) != 0)
         return -1;
-    put_format(out, "{\"success\":true,\"data\":");
+    put_raw(out, "{\"success\":true,\"data\":");
     put_compact(json, out);
     put_call(context, out);
     return 0;

@@ -27,12 +27,6 @@ struct item_row {
 };
 
 static void
-put_raw(const char *json, struct evbuffer *out)
-{
-    json_put_slice(out, (struct json_slice){.text = json, .len = strlen(json)});
-}
-
-static void
 put_string(const struct feedback_item *item, const struct item_row *row, struct json_slice value,
            struct evbuffer *out)
 {
@@ -40,7 +34,7 @@ put_string(const struct feedback_item *item, const struct item_row *row, struct 
     if (value.type == JSON_STRING)
         json_put_slice(out, value);
     else
-        put_raw(row->fallback, out);
+        put_raw(out, row->fallback);
 }
 
 /* Models number their items: 1 becomes "1". */
@@ -74,7 +68,7 @@ put_word(const struct feedback_item *item, const struct item_row *row, struct js
     if (inner.len > 0)
         json_put_slice(out, value);
     else
-        put_raw(row->fallback, out);
+        put_raw(out, row->fallback);
 }
 
 /* One question without its brackets is a list of one. */
@@ -86,11 +80,11 @@ put_list(const struct feedback_item *item, const struct item_row *row, struct js
     if (value.type == JSON_ARRAY) {
         json_put_slice(out, value);
     } else if (json_inner(value).len > 0) {
-        put_raw("[", out);
+        put_raw(out, "[");
         json_put_slice(out, value);
-        put_raw("]", out);
+        put_raw(out, "]");
     } else {
-        put_raw(row->fallback, out);
+        put_raw(out, row->fallback);
     }
 }
 
@@ -219,9 +213,9 @@ put_unknown_fields(const struct feedback_item *item, struct evbuffer *out)
     for (struct json_iter it = json_iter(item->object); json_next(&it, &key, &value);) {
         if (known_field(key) >= 0)
             continue;
-        put_raw(",", out);
+        put_raw(out, ",");
         json_put_slice(out, key);
-        put_raw(":", out);
+        put_raw(out, ":");
         json_put_slice(out, value);
     }
 }
@@ -230,12 +224,12 @@ void
 feedback_item_print(const struct feedback_item *item, struct evbuffer *out)
 {
     for (int i = 0; i < ITEM_FIELD_COUNT; i++) {
-        put_raw(i == 0 ? "{\"" : ",\"", out);
-        put_raw(rows[i].name, out);
-        put_raw("\":", out);
+        put_raw(out, i == 0 ? "{\"" : ",\"");
+        put_raw(out, rows[i].name);
+        put_raw(out, "\":");
         rows[i].put(item, &rows[i], item->fields[i], out);
     }
     if (item->has_unknown)
         put_unknown_fields(item, out);
-    put_raw("}", out);
+    put_raw(out, "}");
 }

@@ -9,6 +9,12 @@
 #include <string.h>
 
 void
+put_raw(struct evbuffer *out, const char *json)
+{
+    json_put_slice(out, (struct json_slice){.text = json, .len = strlen(json)});
+}
+
+void
 put_format(struct evbuffer *out, const char *format, ...)
 {
     char text[256];
@@ -26,7 +32,7 @@ void
 put_text(struct evbuffer *out, const char *text)
 {
     if (text == NULL)
-        put_format(out, "null");
+        put_raw(out, "null");
     else
         json_put_string(out, text, strlen(text));
 }

@@ -9,6 +9,8 @@
 #include <event2/buffer.h>
 #include <stdint.h>
 
+/* Appends JSON as it stands. */
+void put_raw(struct evbuffer *out, const char *json);
 /* At most 255 bytes a time. */
 void put_format(struct evbuffer *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

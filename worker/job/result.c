@@ -22,11 +22,19 @@ result_state_name(enum result_state state)
     return "failed";
 }
 
+static void
+put_name(struct evbuffer *out, const char *name)
+{
+    put_raw(out, ",\"");
+    put_raw(out, name);
+    put_raw(out, "\":");
+}
+
 /* ,"name":"text" */
 static void
 put_member(struct evbuffer *out, const char *name, const char *text)
 {
-    put_format(out, ",\"%s\":", name);
+    put_name(out, name);
     put_text(out, text);
 }
 
@@ -34,17 +42,17 @@ put_member(struct evbuffer *out, const char *name, const char *text)
 static void
 put_time(struct evbuffer *out, const char *name, int64_t ms)
 {
-    put_format(out, ",\"%s\":", name);
+    put_name(out, name);
     if (ms > 0)
         put_seconds(out, ms);
     else
-        put_format(out, "null");
+        put_raw(out, "null");
 }
 
 static void
 put_id_and_state(const char *id, enum result_state state, struct evbuffer *out)
 {
-    put_format(out, "{\"id\":");
+    put_raw(out, "{\"id\":");
     put_text(out, id);
     put_member(out, "state", result_state_name(state));
 }
@@ -58,13 +66,13 @@ result_put_running_prefix(const char *id, struct evbuffer *out)
 static void
 put_call(const struct call *call, struct evbuffer *out)
 {
-    put_format(out, "{\"model\":");
+    put_raw(out, "{\"model\":");
     put_text(out, call->model);
     put_member(out, "outcome", outcome_name(call->outcome));
     if (call->status != 0)
         put_format(out, ",\"status\":%d", call->status);
     else
-        put_format(out, ",\"status\":null");
+        put_raw(out, ",\"status\":null");
     if (call->outcome != OUTCOME_OK)
         put_member(out, "error", call->error);
     put_format(out, ",\"ms\":%" PRId64 "}", call->duration_ms);
@@ -73,12 +81,12 @@ put_call(const struct call *call, struct evbuffer *out)
 static void
 put_calls(const struct result *result, struct evbuffer *out)
 {
-    put_format(out, ",\"calls\":[");
+    put_raw(out, ",\"calls\":[");
     for (int i = 0; i < result->call_count; i++) {
-        put_format(out, i == 0 ? "" : ",");
+        put_raw(out, i == 0 ? "" : ",");
         put_call(&result->calls[i], out);
     }
-    put_format(out, "]");
+    put_raw(out, "]");
 }
 
 /* US dollars, to the millionth: a token of the cheapest model is about that. */
@@ -89,7 +97,7 @@ put_cost(const struct result *result, int64_t input, int64_t output, struct evbu
         ((double)input * result->input_price + (double)output * result->output_price) / 1e6;
 
     if (result->model == NULL || result->input_price < 0 || result->output_price < 0)
-        put_format(out, ",\"cost_usd\":null");
+        put_raw(out, ",\"cost_usd\":null");
     else
         put_format(out, ",\"cost_usd\":%.6f", cost);
 }
@@ -113,28 +121,28 @@ put_usage(const struct result *result, struct evbuffer *out)
 static void
 put_output(const struct result *result, struct evbuffer *out)
 {
-    put_format(out, ",\"result\":");
+    put_raw(out, ",\"result\":");
     if (result->output == NULL || evbuffer_add_buffer(out, result->output) != 0)
-        put_format(out, "null");
+        put_raw(out, "null");
     if (result->error_kind == NULL)
         return;
-    put_format(out, ",\"error\":{\"kind\":");
+    put_raw(out, ",\"error\":{\"kind\":");
     put_text(out, result->error_kind);
     put_member(out, "message", result->error_message == NULL ? "" : result->error_message);
-    put_format(out, "}");
+    put_raw(out, "}");
 }
 
 /* What the producer sent along for whoever reads the result. */
 static void
 put_echo(const struct job *job, struct evbuffer *out)
 {
-    put_format(out, ",\"metadata\":");
+    put_raw(out, ",\"metadata\":");
     if (job->metadata.type == JSON_ABSENT)
-        put_format(out, "{}");
+        put_raw(out, "{}");
     else
         json_put_slice(out, job->metadata);
     if (job->traceparent.type == JSON_STRING) {
-        put_format(out, ",\"traceparent\":");
+        put_raw(out, ",\"traceparent\":");
         json_put_slice(out, job->traceparent);
     }
 }
@@ -158,7 +166,7 @@ result_print(const struct result *result, struct evbuffer *out)
     put_time(out, "finished_at", result->finished_at_ms);
     put_member(out, "worker", result->worker);
     put_echo(job, out);
-    put_format(out, "}");
+    put_raw(out, "}");
 }
 
 static void
@@ -179,7 +187,7 @@ dead_letter_print(const struct dead_letter *letter, struct evbuffer *out)
 {
     bool has_id = letter->id != NULL && letter->id[0] != '\0';
 
-    put_format(out, "{\"id\":");
+    put_raw(out, "{\"id\":");
     put_text(out, has_id ? letter->id : NULL);
     put_member(out, "queue", letter->queue);
     put_member(out, "kind", letter->kind);
@@ -188,5 +196,5 @@ dead_letter_print(const struct dead_letter *letter, struct evbuffer *out)
     put_member(out, "worker", letter->worker);
     put_format(out, ",\"attempt\":%d,\"payload_base64\":\"", letter->attempt);
     put_base64(letter->payload, letter->payload_len, out);
-    put_format(out, "\"}");
+    put_raw(out, "\"}");
 }
