@@ -95,13 +95,14 @@ size_t
 json_escape_char(const char **at, const char *end, char out[JSON_ESCAPED_MAX + 1])
 {
     const char *from = *at;
-    size_t length = utf8_char(from, (size_t)(end - from));
+    size_t length;
 
+    if ((unsigned char)*from < 0x80)
+        return escape_ascii(*(*at)++, out);
+    length = utf8_char(from, (size_t)(end - from));
     *at += length == 0 ? 1 : length;
     if (length == 0)
         return utf8_encode(0xfffd, out);
-    if (length == 1)
-        return escape_ascii(*from, out);
     memcpy(out, from, length);
     return length;
 }
