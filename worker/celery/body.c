@@ -20,20 +20,21 @@ static const unsigned char values[256] = {
 };
 /* clang-format on */
 
+static uint32_t
+value_of(char digit)
+{
+    return values[(unsigned char)digit];
+}
+
 /* Four digits as 24 bits; false when one is none. */
 static bool
 take_group(const char digits[4], uint32_t *group)
 {
-    bool are_digits = true;
+    uint32_t a = value_of(digits[0]), b = value_of(digits[1]);
+    uint32_t c = value_of(digits[2]), d = value_of(digits[3]);
 
-    *group = 0;
-    for (int i = 0; i < 4; i++) {
-        unsigned char value = values[(unsigned char)digits[i]];
-
-        are_digits &= value != 0;
-        *group = *group << 6 | (uint32_t)(value - 1);
-    }
-    return are_digits;
+    *group = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+    return a != 0 && b != 0 && c != 0 && d != 0;
 }
 
 static size_t
