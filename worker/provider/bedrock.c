@@ -289,16 +289,19 @@ build_at(struct bedrock *bedrock, const struct aws_endpoint *endpoint, const str
          const struct job *job, struct provider_request *request, struct error *err)
 {
     struct route route = {.endpoint = endpoint, .bearer = bearer_for(bedrock, model)};
+    struct evbuffer *body = xevbuffer();
     char *segment = aws_encode_segment(model->id);
     int status;
 
-    request->body = xevbuffer();
-    put_body(job, request->body);
+    put_body(job, body);
+    request->http.body_len = evbuffer_get_length(body);
+    request->body = xcalloc(1, request->http.body_len);
+    evbuffer_copyout(body, request->body, request->http.body_len);
+    evbuffer_free(body);
     request->url = xasprintf("%s/model/%s/converse", endpoint->base, segment);
     request->http.method = "POST";
     request->http.url = request->url;
-    request->http.body = (const char *)evbuffer_pullup(request->body, -1);
-    request->http.body_len = evbuffer_get_length(request->body);
+    request->http.body = request->body;
     route.path = request->url + endpoint->path_at;
     status = put_headers(bedrock, &route, request, err);
     for (int i = 0; i < HTTP_HEADERS_MAX; i++)

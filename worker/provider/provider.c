@@ -12,7 +12,6 @@ provider_request_release(struct provider_request *request)
     /* Headers carry keys. */
     for (int i = 0; i < HTTP_HEADERS_MAX; i++)
         free_secret(request->headers[i]);
-    if (request->body != NULL)
-        evbuffer_free(request->body);
+    free(request->body);
     memset(request, 0, sizeof(*request));
 }

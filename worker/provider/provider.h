@@ -20,7 +20,7 @@ struct provider_request {
     struct http_request http; /* points into the rest */
     char *url;
     char *headers[HTTP_HEADERS_MAX];
-    struct evbuffer *body;
+    char *body; /* of its own size: it is kept until the answer is there */
 };
 void provider_request_release(struct provider_request *request);
 
