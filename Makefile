@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test test-celery test-redis torture chaos model soak bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim test-clients
+.PHONY: all deps build-deps demo test test-celery test-redis torture chaos model soak bench-cpu bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim test-clients
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -188,6 +188,9 @@ soak: deps ## memory and descriptors stay flat under a mix of everything: SECOND
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@SECONDS=$(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),1800) /usr/bin/python3 tests/soak/soak.py
 
+bench-cpu: deps ## what one job costs worker and Redis: MODE=celery JOBS=3000 LATENCY=2000
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@/usr/bin/python3 tests/bench/cpu.py
 bench-policy: deps ## v1, v2 and paced side by side: ONLY=1.2x POLICIES=v2,paced QUICK=1 OUT=file.md
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@/usr/bin/python3 tests/bench/policy.py
