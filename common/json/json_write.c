@@ -66,15 +66,16 @@ static void
 gather_escaped(struct gather *gather, const char *text, size_t len)
 {
     const char *at = text, *end = len == 0 ? text : text + len;
-    char escaped[JSON_ESCAPED_MAX + 1];
 
     while (at < end) {
         const char *run = at;
 
         at = skip_unescaped(at, end);
         gather_add(gather, run, (size_t)(at - run));
+        if (sizeof(gather->bytes) - gather->len <= JSON_ESCAPED_MAX)
+            gather_flush(gather);
         if (at < end)
-            gather_add(gather, escaped, json_escape_char(&at, end, escaped));
+            gather->len += json_escape_char(&at, end, gather->bytes + gather->len);
     }
 }
 
