@@ -25,7 +25,7 @@ lane_place(const struct lane *lane, uint32_t tenant)
     };
     struct pacer_wait *last = lane->queue == NULL ? NULL : lane->queue->prev;
 
-    for (; place.in_front > 0 && last->round > place.round; last = last->prev) {
+    for (; last != NULL && place.in_front > 0 && last->round > place.round; last = last->prev) {
         place.next = last;
         place.in_front--;
     }
