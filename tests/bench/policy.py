@@ -36,9 +36,15 @@ def busy_seconds():
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def start(number, policy, workers):
-    words = [sys.executable, HERE / "policy_run.py", number, policy, workers, *(["quick"] if QUICK else [])]
+def start(number, policy, workers, seed):
+    words = [sys.executable, HERE / "policy_run.py", number, policy, workers, seed, *(["quick"] if QUICK else [])]
     return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
+
+
+def mean_of(runs):
+    """Figure by figure."""
+    return {name: None if first is None else sum(run[name] for run in runs) / len(runs)
+            for name, first in runs[0].items()}
 
 
 def figure(value, digits):
@@ -65,24 +71,30 @@ def as_text(rows):
                      for cells in [COLUMNS, *rows])
 
 
+def repeats_of(each):
+    return 1 if QUICK else SCENARIOS[each[0]].repeats
+
+
 def main():
     plan = [(number, policy, workers)
             for number, scenario in enumerate(SCENARIOS) if ONLY in scenario.name
             for workers in scenario.workers for policy in POLICIES]
     longest = max(SCENARIOS[number].seconds for number, _, _ in plan) / (3 if QUICK else 1)
-    print(f"{len(plan)} runs at once, {longest + 60:.0f} s at most", file=sys.stderr)
     began, busy = time.monotonic(), busy_seconds()
-    runs, rows = [start(*each) for each in plan], []
+    runs, rows = {each: [start(*each, seed) for seed in range(1, 1 + repeats_of(each))] for each in plan}, []
+    every = [run for some in runs.values() for run in some]
+    print(f"{len(every)} runs at once, {longest + 60:.0f} s at most", file=sys.stderr)
     try:
-        for (number, policy, workers), run in zip(plan, runs):
-            said, _ = run.communicate()
-            if run.returncode != 0:
-                sys.exit(f"the run of {SCENARIOS[number].name}, {policy}, failed")
-            rows.append(row(SCENARIOS[number], policy, workers, json.loads(said)))
+        for each in plan:
+            said = [run.communicate()[0] for run in runs[each]]
+            number, policy, workers = each
+            if any(run.returncode != 0 for run in runs[each]):
+                sys.exit(f"a run of {SCENARIOS[number].name}, {policy}, failed")
+            rows.append(row(SCENARIOS[number], policy, workers, mean_of([json.loads(one) for one in said])))
     finally:
-        for run in runs:
+        for run in every:
             run.terminate()
-        for run in runs:
+        for run in every:
             run.wait()
     seconds = time.monotonic() - began
     load = f"{100 * (busy_seconds() - busy) / seconds / os.cpu_count():.0f} % of {os.cpu_count()} processors busy"

@@ -60,7 +60,7 @@ def quota(per_minute, burst=20):
 
 
 PUBLISHED = Scenario(
-    "published: 10 users, 100 requests", users=10, requests=100, repeats=8, warmup_s=0,
+    "published: 10 users, 100 requests", users=10, requests=100, repeats=5, warmup_s=0,
     models=(model(1700, bucket(180, 22), 0.15, reject_latency_ms=60),
             model(2800, bucket(60, 12), 0.15, reject_latency_ms=60),
             model(5200, bucket(60, 20), 0.15, reject_latency_ms=60)),
