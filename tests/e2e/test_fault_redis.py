@@ -177,7 +177,8 @@ def assert_told_once(log):
 
 @pytest.mark.skipif(SERVER_VERSION < (7,), reason="the loading of Redis 6 can't be slowed down")
 def test_a_redis_that_loads_its_data_is_waited_for(servers, sim, worker):
-    redis = servers.redis(aof=True, arguments=DEBUG_ALLOWED)
+    # What was claimed must not be forgotten with a kill that comes before its fsync.
+    redis = servers.redis(aof=True, arguments=(*DEBUG_ALLOWED, "--appendfsync", "always"))
     process = worker(redis_url=redis.url)
     redis.client.execute_command("DEBUG", "POPULATE", "2000", "ballast")
     redis.client.execute_command("BGREWRITEAOF")

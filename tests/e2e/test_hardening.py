@@ -149,7 +149,7 @@ def test_no_secret_is_in_the_arguments(worker):
 @as_root
 def test_a_worker_without_rights_on_a_read_only_root_does_its_work(redis, worker, servers):
     """What the container and the unit give it: no user, no capabilities, nothing to write."""
-    env = worker(wait_ready=False, HEADGATE_QUEUES="elsewhere").env
+    env = worker(HEADGATE_QUEUES="elsewhere").env
     script = (
         "mount --make-rprivate / && mount -o remount,bind,ro / && exec setpriv --reuid 65534 "
         "--regid 65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "
