@@ -2,29 +2,18 @@
 
 #include "common/memory.h"
 #include "worker/celery/canvas_internal.h"
+#include "worker/celery/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
-static void
-put_text(struct evbuffer *out, const char *text)
-{
-    json_put_string(out, text, strlen(text));
-}
-
 void
 canvas_begin_item(struct evbuffer *list)
 {
     if (evbuffer_get_length(list) > 0)
-        put(list, ",");
+        celery_put(list, ",");
 }
 
 struct piece
@@ -110,9 +99,9 @@ static void
 put_child(struct evbuffer *children, const char *id)
 {
     canvas_begin_item(children);
-    put(children, "[[");
-    put_text(children, id);
-    put(children, ", null], null]");
+    celery_put(children, "[[");
+    celery_put_text(children, id);
+    celery_put(children, ", null], null]");
 }
 
 static void send_any(struct gathering *g, struct signature signature, struct sending *with,
@@ -126,16 +115,16 @@ put_signature(struct signature signature, const char *const *names, struct evbuf
 {
     struct json_slice own = json_get(signature.slice, "options"), key, value;
 
-    put(out, "{");
+    celery_put(out, "{");
     for (struct json_iter it = json_iter(signature.slice); json_next(&it, &key, &value);) {
         if (json_equals(key, "options"))
             continue;
         json_put_slice(out, celery_text_raw(signature.text, key));
-        put(out, ": ");
+        celery_put(out, ": ");
         json_put_slice(out, celery_text_raw(signature.text, value));
-        put(out, ", ");
+        celery_put(out, ", ");
     }
-    put(out, "\"options\": {");
+    celery_put(out, "\"options\": {");
     for (struct json_iter it = json_iter(own);
          own.type == JSON_OBJECT && json_next(&it, &key, &value);) {
         const char *const *name = names;
@@ -145,12 +134,12 @@ put_signature(struct signature signature, const char *const *names, struct evbuf
         if (*name != NULL)
             continue;
         json_put_slice(out, celery_text_raw(signature.text, key));
-        put(out, ": ");
+        celery_put(out, ": ");
         json_put_slice(out, celery_text_raw(signature.text, value));
-        put(out, ", ");
+        celery_put(out, ", ");
     }
     evbuffer_add_buffer(out, more);
-    put(out, "\"by\": \"headgate\"}}");
+    celery_put(out, "\"by\": \"headgate\"}}");
 }
 
 /* The last task of a chain in a chord's header: it is the part that counts. */
@@ -160,10 +149,10 @@ put_last_part(struct signature signature, const struct sending *with, struct evb
     static const char *const names[] = {"chord", "group_id", "group_index", NULL};
     struct evbuffer *more = xevbuffer();
 
-    put(more, "\"chord\": ");
+    celery_put(more, "\"chord\": ");
     evbuffer_add(more, with->chord.text, with->chord.len);
-    put(more, ", \"group_id\": ");
-    put_text(more, with->group);
+    celery_put(more, ", \"group_id\": ");
+    celery_put_text(more, with->group);
     evbuffer_add_printf(more, ", \"group_index\": %d, ", with->index);
     put_signature(signature, names, more, out);
     evbuffer_free(more);
@@ -179,20 +168,20 @@ put_chord_body(const struct gathering *g, struct signature body, const char *id,
     struct evbuffer *more = xevbuffer();
 
     if (chain.len > 2) {
-        put(more, "\"chain\": ");
+        celery_put(more, "\"chain\": ");
         evbuffer_add(more, chain.text, chain.len);
-        put(more, ", ");
+        celery_put(more, ", ");
     }
-    put(more, "\"task_id\": ");
-    put_text(more, id);
-    put(more, ", \"group_id\": ");
-    put_text(more, group);
-    put(more, ", \"root_id\": ");
+    celery_put(more, "\"task_id\": ");
+    celery_put_text(more, id);
+    celery_put(more, ", \"group_id\": ");
+    celery_put_text(more, group);
+    celery_put(more, ", \"root_id\": ");
     if (g->message->root_id.type == JSON_STRING)
         json_put_slice(more, g->message->root_id);
     else
-        put_text(more, g->message->id);
-    put(more, ", ");
+        celery_put_text(more, g->message->id);
+    celery_put(more, ", ");
     put_signature(body, chain.len > 2 ? names : but_chain, more, out);
     evbuffer_free(more);
 }
@@ -207,7 +196,7 @@ send_chain(struct gathering *g, struct signature signature, struct sending *with
     struct signature first = {signature.text, tasks[0]};
     struct evbuffer *rest = xevbuffer(), *inner = xevbuffer();
 
-    put(rest, "[");
+    celery_put(rest, "[");
     if (with->chain.len > 2) /* "[...]" without its brackets */
         evbuffer_add(inner, with->chain.text + 1, with->chain.len - 2);
     for (int i = count - 1; i > 0; i--) {
@@ -218,7 +207,7 @@ send_chain(struct gathering *g, struct signature signature, struct sending *with
             json_put_slice(inner, celery_text_raw(signature.text, tasks[i]));
     }
     evbuffer_add_buffer(rest, inner);
-    put(rest, "]");
+    celery_put(rest, "]");
     with->chain = canvas_piece_of(rest);
     if (count > 0)
         send_any(g, first, with, children);
@@ -252,11 +241,11 @@ send_group(struct gathering *g, struct signature signature, struct evbuffer *chi
     send_members(g, signature.text, signature_members(signature, "tasks"), group, (struct piece){0},
                  members);
     canvas_begin_item(children);
-    put(children, "[[");
-    put_text(children, group);
-    put(children, ", null], [");
+    celery_put(children, "[[");
+    celery_put_text(children, group);
+    celery_put(children, ", null], [");
     evbuffer_add_buffer(children, members);
-    put(children, "]]");
+    celery_put(children, "]]");
     evbuffer_free(members);
 }
 
@@ -277,8 +266,8 @@ send_chord(struct gathering *g, struct signature signature, struct piece chain,
         signature_id(body, id);
         put_chord_body(g, body, id, group, chain, carried);
         canvas_begin_item(g->sizes);
-        put(g->sizes, "[");
-        put_text(g->sizes, group);
+        celery_put(g->sizes, "[");
+        celery_put_text(g->sizes, group);
         evbuffer_add_printf(g->sizes, ",%d]", count_of(header));
         send_members(g, signature.text, header, group, canvas_piece_of(carried), parts);
         put_child(children, id);
@@ -343,7 +332,7 @@ send_callbacks(struct gathering *g)
     canvas_begin_item(g->children);
     evbuffer_add_printf(g->children, "[[\"%s\", null], [", group);
     evbuffer_add_buffer(g->children, members);
-    put(g->children, "]]");
+    celery_put(g->children, "]]");
     evbuffer_free(members);
 }
 
@@ -361,9 +350,9 @@ send_next(struct gathering *g)
     front = xevbuffer();
     rest = xevbuffer();
     put_front(&g->message->embed, chain, 1, front);
-    put(rest, "[");
+    celery_put(rest, "[");
     evbuffer_add_buffer(rest, front);
-    put(rest, "]");
+    celery_put(rest, "]");
     with.chain = canvas_piece_of(rest);
     send_any(g, next, &with, g->children);
     evbuffer_free(front);
@@ -394,7 +383,7 @@ put_list(struct evbuffer *deeds, const char *name, struct evbuffer *list)
     if (evbuffer_get_length(list) > 0) {
         evbuffer_add_printf(deeds, "%s\"%s\":[", evbuffer_get_length(deeds) == 0 ? "{" : ",", name);
         evbuffer_add_buffer(deeds, list);
-        put(deeds, "]");
+        celery_put(deeds, "]");
     }
     evbuffer_free(list);
 }
@@ -407,9 +396,9 @@ finish(struct canvas *canvas, struct gathering *g)
     put_list(canvas->deeds, "sizes", g->sizes);
     put_list(canvas->deeds, "chords", g->chords);
     if (evbuffer_get_length(canvas->deeds) > 0)
-        put(canvas->deeds, "}");
+        celery_put(canvas->deeds, "}");
     canvas->is_cut = g->is_cut;
-    put(canvas->children, "[");
+    celery_put(canvas->children, "[");
     evbuffer_add_buffer(canvas->children, g->children);
     evbuffer_add(canvas->children, "]", 2); /* a string */
     evbuffer_free(g->children);

@@ -2,23 +2,12 @@
  */
 #include "common/memory.h"
 #include "worker/celery/canvas_internal.h"
+#include "worker/celery/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
-static void
-put_text(struct evbuffer *out, const char *text)
-{
-    json_put_string(out, text, strlen(text));
-}
 
 /* A string for the script, which refuses half a surrogate. */
 static void
@@ -45,7 +34,7 @@ canvas_put_errbacks(struct gathering *g, const struct celery_text *text, struct 
     int index = 0;
 
     job_new_id(group);
-    put_text(value, id);
+    celery_put_text(value, id);
     while (errbacks.type == JSON_OBJECT
                ? index == 0
                : errbacks.type == JSON_ARRAY && json_next(&it, &key, &one)) {
@@ -79,7 +68,7 @@ put_ids(const struct celery_text *text, struct json_slice chain, struct evbuffer
 
         if (id.type != JSON_STRING)
             continue;
-        put(out, count++ > 0 ? "," : "");
+        celery_put(out, count++ > 0 ? "," : "");
         put_string(id, out);
     }
 }
@@ -100,34 +89,34 @@ put_part(struct gathering *g, const struct celery_text *text, struct json_slice 
     signature_id(body, id);
     sending.id = id;
     canvas_begin_item(out);
-    put(out, "{\"group\":");
+    celery_put(out, "{\"group\":");
     put_string(group, out);
-    put(out, ",\"index\":");
+    celery_put(out, ",\"index\":");
     if (index.type == JSON_NUMBER)
         json_put_slice(out, index);
     else
-        put(out, "null");
-    put(out, ",\"task\":");
-    put_text(out, task_id);
-    put(member, "[1, ");
-    put_text(member, task_id);
+        celery_put(out, "null");
+    celery_put(out, ",\"task\":");
+    celery_put_text(out, task_id);
+    celery_put(member, "[1, ");
+    celery_put_text(member, task_id);
     evbuffer_add_printf(member, ", \"%s\", ", status);
     evbuffer_add(member, value.text, value.len);
-    put(member, "]");
-    put(out, ",\"member\":");
+    celery_put(member, "]");
+    celery_put(out, ",\"member\":");
     json_put_string(out, canvas_piece_of(member).text, canvas_piece_of(member).len);
-    put(out, ",\"id\":");
-    put_text(out, id);
-    put(out, ",\"date\":");
+    celery_put(out, ",\"id\":");
+    celery_put_text(out, id);
+    celery_put(out, ",\"date\":");
     celery_put_date(g->context->now_ms, out);
-    put(out, ",\"errbacks\":[");
+    celery_put(out, ",\"errbacks\":[");
     canvas_put_errbacks(g, text, signature_option(body, "link_error"), id, errbacks);
     evbuffer_add_buffer(out, errbacks);
-    put(out, "],\"behind\":[");
+    celery_put(out, "],\"behind\":[");
     put_ids(text, signature_option(body, "chain"), out);
-    put(out, "],\"body\":{");
+    celery_put(out, "],\"body\":{");
     sending_put_with_hole(&sending, out);
-    put(out, "}}");
+    celery_put(out, "}}");
     evbuffer_free(errbacks);
     evbuffer_free(member);
 }
@@ -154,15 +143,15 @@ put_end(struct gathering *g, const char *id, const char *exception, const char *
                         "\"children\":[],\"date_done\":",
                         exception, traceback);
     celery_put_date(g->context->now_ms, document);
-    put(document, ",\"task_id\":");
-    put_text(document, id);
-    put(document, "}");
+    celery_put(document, ",\"task_id\":");
+    celery_put_text(document, id);
+    celery_put(document, "}");
     canvas_begin_item(g->ends);
-    put(g->ends, "[");
-    put_text(g->ends, id);
-    put(g->ends, ",");
+    celery_put(g->ends, "[");
+    celery_put_text(g->ends, id);
+    celery_put(g->ends, ",");
     json_put_string(g->ends, canvas_piece_of(document).text, canvas_piece_of(document).len);
-    put(g->ends, "]");
+    celery_put(g->ends, "]");
     evbuffer_free(document);
 }
 

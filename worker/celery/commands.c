@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "worker/celery/node_internal.h"
 #include "worker/celery/task.h"
+#include "worker/celery/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,33 +18,21 @@ struct command {
     bool (*answer)(struct celery_node *node, struct json_slice arguments, struct evbuffer *out);
 };
 
-static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
-static void
-put_text(struct evbuffer *out, const char *text)
-{
-    json_put_string(out, text, strlen(text));
-}
-
 static bool
 answer_ok(struct evbuffer *out, const char *text)
 {
-    put(out, "{\"ok\": ");
-    put_text(out, text);
-    put(out, "}");
+    celery_put(out, "{\"ok\": ");
+    celery_put_text(out, text);
+    celery_put(out, "}");
     return true;
 }
 
 static bool
 answer_error(struct evbuffer *out, const char *text)
 {
-    put(out, "{\"error\": ");
-    put_text(out, text);
-    put(out, "}");
+    celery_put(out, "{\"error\": ");
+    celery_put_text(out, text);
+    celery_put(out, "}");
     return true;
 }
 
@@ -91,7 +80,7 @@ answer_heartbeat(struct celery_node *node, struct json_slice arguments, struct e
 {
     (void)arguments;
     celery_node_beat(node);
-    put(out, "null");
+    celery_put(out, "null");
     return true;
 }
 
@@ -152,14 +141,14 @@ answer_revoke(struct celery_node *node, struct json_slice arguments, struct evbu
 
     json_bool(json_get(arguments, "terminate"), &is_terminated);
     each_id(ids, celery_node_revoke, node, is_terminated);
-    put(text, is_terminated ? "terminate: " : "tasks ");
+    celery_put(text, is_terminated ? "terminate: " : "tasks ");
     if (ids.type != JSON_ABSENT)
         json_put_slice(text, ids);
-    put(text, is_terminated ? "" : " flagged as revoked");
+    celery_put(text, is_terminated ? "" : " flagged as revoked");
     len = evbuffer_get_length(text);
-    put(out, "{\"ok\": ");
+    celery_put(out, "{\"ok\": ");
     json_put_string(out, (const char *)evbuffer_pullup(text, -1), len);
-    put(out, "}");
+    celery_put(out, "}");
     evbuffer_free(text);
     return true;
 }
@@ -188,10 +177,10 @@ put_request(struct listing *listing, const struct celery_task_view *view)
     struct evbuffer *out = listing->out;
     static const char *const reprs[][2] = {{"args", "argsrepr"}, {"kwargs", "kwargsrepr"}};
 
-    put(out, "{\"id\": ");
-    put_text(out, view->message->id);
-    put(out, ", \"name\": ");
-    put_text(out, view->message->task);
+    celery_put(out, "{\"id\": ");
+    celery_put_text(out, view->message->id);
+    celery_put(out, ", \"name\": ");
+    celery_put_text(out, view->message->task);
     for (int i = 0; i < 2; i++) {
         struct json_slice repr = celery_get(headers, reprs[i][1]);
 
@@ -199,20 +188,20 @@ put_request(struct listing *listing, const struct celery_task_view *view)
         if (repr.type == JSON_STRING)
             json_put_slice(out, repr);
         else
-            put(out, "\"\"");
+            celery_put(out, "\"\"");
     }
-    put(out, ", \"type\": ");
-    put_text(out, view->message->task);
-    put(out, ", \"hostname\": ");
-    put_text(out, listing->node->name);
+    celery_put(out, ", \"type\": ");
+    celery_put_text(out, view->message->task);
+    celery_put(out, ", \"hostname\": ");
+    celery_put_text(out, listing->node->name);
     if (view->started_ms > 0)
         evbuffer_add_printf(out, ", \"time_start\": %" PRId64 ".%03d", view->started_ms / 1000,
                             (int)(view->started_ms % 1000));
     else
-        put(out, ", \"time_start\": null");
-    put(out, ", \"acknowledged\": false, \"delivery_info\": {\"exchange\": \"\", "
-             "\"routing_key\": ");
-    put_text(out, view->queue);
+        celery_put(out, ", \"time_start\": null");
+    celery_put(out, ", \"acknowledged\": false, \"delivery_info\": {\"exchange\": \"\", "
+                    "\"routing_key\": ");
+    celery_put_text(out, view->queue);
     evbuffer_add_printf(out, ", \"priority\": %d, \"redelivered\": false}, \"worker_pid\": %d}",
                         view->message->priority, (int)getpid());
 }
@@ -224,7 +213,7 @@ list_one(const struct celery_task_view *view, void *arg)
 
     if ((view->started_ms > 0) != listing->is_started)
         return;
-    put(listing->out, listing->count++ > 0 ? ", " : "");
+    celery_put(listing->out, listing->count++ > 0 ? ", " : "");
     put_request(listing, view);
 }
 
@@ -233,9 +222,9 @@ answer_list(struct celery_node *node, bool is_started, struct evbuffer *out)
 {
     struct listing listing = {.node = node, .out = out, .is_started = is_started};
 
-    put(out, "[");
+    celery_put(out, "[");
     celery_each_task(node->options.celery, list_one, &listing);
-    put(out, "]");
+    celery_put(out, "]");
     return true;
 }
 
@@ -270,11 +259,11 @@ celery_command_put_scheduled(struct celery_node *node, const char *queue, int64_
     copy[len] = '\0';
     is_one = celery_message_init(&message, copy, len, most, &(struct error){0}) == 0;
     if (is_one) {
-        put(out, "{\"eta\": ");
+        celery_put(out, "{\"eta\": ");
         celery_put_date(due_ms, out);
         evbuffer_add_printf(out, ", \"priority\": %d, \"request\": ", message.priority);
         put_request(&listing, &view);
-        put(out, "}");
+        celery_put(out, "}");
     }
     celery_message_release(&message);
     return is_one;
@@ -286,7 +275,7 @@ answer_none(struct celery_node *node, struct json_slice arguments, struct evbuff
 {
     (void)node;
     (void)arguments;
-    put(out, "[]");
+    celery_put(out, "[]");
     return true;
 }
 
@@ -303,11 +292,11 @@ query_one(const struct celery_task_view *view, void *arg)
         is_asked = json_equals(id, view->message->id);
     if (!is_asked)
         return;
-    put(listing->out, listing->count++ > 0 ? ", " : "");
-    put_text(listing->out, view->message->id);
-    put(listing->out, view->started_ms > 0 ? ": [\"active\", " : ": [\"reserved\", ");
+    celery_put(listing->out, listing->count++ > 0 ? ", " : "");
+    celery_put_text(listing->out, view->message->id);
+    celery_put(listing->out, view->started_ms > 0 ? ": [\"active\", " : ": [\"reserved\", ");
     put_request(listing, view);
-    put(listing->out, "]");
+    celery_put(listing->out, "]");
 }
 
 static bool
@@ -315,9 +304,9 @@ answer_query(struct celery_node *node, struct json_slice arguments, struct evbuf
 {
     struct listing listing = {.node = node, .out = out, .ids = json_get(arguments, "ids")};
 
-    put(out, "{");
+    celery_put(out, "{");
     celery_each_task(node->options.celery, query_one, &listing);
-    put(out, "}");
+    celery_put(out, "}");
     return true;
 }
 
@@ -327,12 +316,12 @@ answer_registered(struct celery_node *node, struct json_slice arguments, struct 
     const struct celery_tasks *tasks = celery_known_tasks(node->options.celery);
 
     (void)arguments;
-    put(out, "[");
+    celery_put(out, "[");
     for (int i = 0; i < tasks->count; i++) {
-        put(out, i > 0 ? ", " : "");
-        put_text(out, tasks->tasks[i].name);
+        celery_put(out, i > 0 ? ", " : "");
+        celery_put_text(out, tasks->tasks[i].name);
     }
-    put(out, "]");
+    celery_put(out, "]");
     return true;
 }
 
@@ -359,8 +348,8 @@ put_broker(const struct celery_node *node, struct evbuffer *out)
 {
     const struct redis_url *url = &node->options.config->redis;
 
-    put(out, "{\"hostname\": ");
-    put_text(out, url->host[0] != '\0' ? url->host : url->path);
+    celery_put(out, "{\"hostname\": ");
+    celery_put_text(out, url->host[0] != '\0' ? url->host : url->path);
     evbuffer_add_printf(out,
                         ", \"userid\": null, \"virtual_host\": \"%d\", \"port\": %d, \"ssl\": %s, "
                         "\"transport\": \"redis\", \"transport_options\": {}, \"alternates\": []}",
@@ -374,12 +363,12 @@ answer_stats(struct celery_node *node, struct json_slice arguments, struct evbuf
     int count = 0;
 
     (void)arguments;
-    put(out, "{\"total\": {");
+    celery_put(out, "{\"total\": {");
     for (int i = 0; i < tasks->count; i++) {
         if (node->totals[i] == 0)
             continue;
-        put(out, count++ > 0 ? ", " : "");
-        put_text(out, tasks->tasks[i].name);
+        celery_put(out, count++ > 0 ? ", " : "");
+        celery_put_text(out, tasks->tasks[i].name);
         evbuffer_add_printf(out, ": %" PRId64, node->totals[i]);
     }
     evbuffer_add_printf(out,
@@ -392,26 +381,28 @@ answer_stats(struct celery_node *node, struct json_slice arguments, struct evbuf
     put_broker(node, out);
     evbuffer_add_printf(out, ", \"prefetch_count\": %d, \"rusage\": ", node->options.slots);
     put_rusage(out);
-    put(out, "}");
+    celery_put(out, "}");
     return true;
 }
 
 static void
 put_queue(const char *name, struct evbuffer *out)
 {
-    put(out, "{\"name\": ");
-    put_text(out, name);
-    put(out, ", \"exchange\": {\"name\": ");
-    put_text(out, name);
-    put(out, ", \"type\": \"direct\", \"arguments\": null, \"durable\": true, \"passive\": false, "
+    celery_put(out, "{\"name\": ");
+    celery_put_text(out, name);
+    celery_put(out, ", \"exchange\": {\"name\": ");
+    celery_put_text(out, name);
+    celery_put(
+        out, ", \"type\": \"direct\", \"arguments\": null, \"durable\": true, \"passive\": false, "
              "\"auto_delete\": false, \"delivery_mode\": null, \"no_declare\": false}, "
              "\"routing_key\": ");
-    put_text(out, name);
-    put(out, ", \"queue_arguments\": null, \"binding_arguments\": null, \"consumer_arguments\": "
-             "null, \"durable\": true, \"exclusive\": false, \"auto_delete\": false, \"no_ack\": "
-             "false, \"alias\": null, \"bindings\": [], \"no_declare\": null, \"expires\": null, "
-             "\"message_ttl\": null, \"max_length\": null, \"max_length_bytes\": null, "
-             "\"max_priority\": null}");
+    celery_put_text(out, name);
+    celery_put(out,
+               ", \"queue_arguments\": null, \"binding_arguments\": null, \"consumer_arguments\": "
+               "null, \"durable\": true, \"exclusive\": false, \"auto_delete\": false, \"no_ack\": "
+               "false, \"alias\": null, \"bindings\": [], \"no_declare\": null, \"expires\": null, "
+               "\"message_ttl\": null, \"max_length\": null, \"max_length_bytes\": null, "
+               "\"max_priority\": null}");
 }
 
 static bool
@@ -421,14 +412,14 @@ answer_queues(struct celery_node *node, struct json_slice arguments, struct evbu
     int count = 0;
 
     (void)arguments;
-    put(out, "[");
+    celery_put(out, "[");
     for (int i = 0; i < config->queue_count; i++) {
         if (!node->consumes[i])
             continue;
-        put(out, count++ > 0 ? ", " : "");
+        celery_put(out, count++ > 0 ? ", " : "");
         put_queue(config->queues[i].name, out);
     }
-    put(out, "]");
+    celery_put(out, "]");
     return true;
 }
 
@@ -440,8 +431,8 @@ answer_conf(struct celery_node *node, struct json_slice arguments, struct evbuff
 
     (void)arguments;
     redis_url_show(&config->redis, url, sizeof(url));
-    put(out, "{\"broker_url\": ");
-    put_text(out, url);
+    celery_put(out, "{\"broker_url\": ");
+    celery_put_text(out, url);
     evbuffer_add_printf(out,
                         ", \"accept_content\": [\"json\"], \"result_serializer\": \"json\", "
                         "\"timezone\": \"UTC\", \"enable_utc\": true, \"task_acks_late\": true, "

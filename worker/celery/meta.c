@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "worker/celery/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,18 +26,6 @@ static const struct {
     {"cancelled", {"TaskRevokedError", "celery.exceptions"}},
     {"expired", {"TaskRevokedError", "celery.exceptions"}},
 };
-
-static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
-static void
-put_text(struct evbuffer *out, const char *text)
-{
-    json_put_string(out, text, strlen(text));
-}
 
 /* ---- exceptions ---- */
 
@@ -86,10 +75,10 @@ void
 celery_meta_put_repr(const struct celery_message *message, const struct result *result,
                      struct evbuffer *out)
 {
-    put(out, celery_exception_of(message, result).type);
-    put(out, "('");
-    put(out, said(result));
-    put(out, "')");
+    celery_put(out, celery_exception_of(message, result).type);
+    celery_put(out, "('");
+    celery_put(out, said(result));
+    celery_put(out, "')");
 }
 
 static void
@@ -103,7 +92,7 @@ put_exception(const struct celery_message *message, const struct result *result,
         if (!is_soft(message))
             evbuffer_add_printf(out, "%.3f", (double)message->hard_ms / 1000.0);
     } else {
-        put_text(out, said(result));
+        celery_put_text(out, said(result));
     }
     evbuffer_add_printf(out, "],\"exc_module\":\"%s\"}", exception.module);
 }
@@ -142,7 +131,7 @@ celery_meta_put_traceback_json(const struct celery_message *message, const struc
     celery_meta_put_traceback(message, result, text);
     len = evbuffer_get_length(text);
     if (len == 0)
-        put(out, "null");
+        celery_put(out, "null");
     else
         json_put_string(out, (const char *)evbuffer_pullup(text, -1), len);
     evbuffer_free(text);
@@ -172,19 +161,19 @@ celery_meta_put_value(struct json_slice value, struct evbuffer *out)
         json_put_slice(out, value);
         return;
     }
-    put(out, is_object ? "{" : "[");
+    celery_put(out, is_object ? "{" : "[");
     for (struct json_iter it = json_iter(value); json_next(&it, &key, &member);) {
-        put(out, is_first ? "" : ",");
+        celery_put(out, is_first ? "" : ",");
         is_first = false;
         if (is_object) {
             json_put_slice(out, key);
-            put(out, ":");
+            celery_put(out, ":");
         }
         celery_meta_put_value(member, out); /* as deep as json_check lets it be */
     }
     if (is_object && looks_typed(value))
-        put(out, ",\"__escaped__\":true");
-    put(out, is_object ? "}" : "]");
+        celery_put(out, ",\"__escaped__\":true");
+    celery_put(out, is_object ? "}" : "]");
 }
 
 /* Most values are passed on as they stand. */
@@ -202,7 +191,7 @@ put_output(struct evbuffer *output, struct evbuffer *out)
     struct json_slice root;
 
     if (text == NULL) {
-        put(out, "null");
+        celery_put(out, "null");
     } else if (may_look_typed(text, len) && json_check(text, len, &root, NULL) == 0) {
         celery_meta_put_value(root, out);
         evbuffer_drain(output, len);
@@ -219,13 +208,13 @@ put_progress(const struct result *result, struct evbuffer *out)
     bool is_chat = job->type != NULL && job->type->output == JOB_OUTPUT_TEXT;
     struct json_slice section = json_get(job->root, "section_name");
 
-    put(out,
-        is_chat ? "{\"status\":\"Processing query...\"" : "{\"status\":\"Analyzing section...\"");
+    celery_put(out, is_chat ? "{\"status\":\"Processing query...\""
+                            : "{\"status\":\"Analyzing section...\"");
     if (section.type == JSON_STRING) {
-        put(out, ",\"section\":");
+        celery_put(out, ",\"section\":");
         json_put_slice(out, section);
     }
-    put(out, ",\"progress\":10}");
+    celery_put(out, ",\"progress\":10}");
 }
 
 void
@@ -270,17 +259,17 @@ celery_meta_print(const struct celery_message *message, const struct result *res
 {
     evbuffer_add_printf(out, "{\"status\":\"%s\",\"result\":", status_of(result));
     celery_meta_put_value_of(message, result, out);
-    put(out, ",\"traceback\":");
+    celery_put(out, ",\"traceback\":");
     celery_meta_put_traceback_json(message, result, out);
     evbuffer_add_printf(out,
                         ",\"children\":%s,\"date_done\":", children[0] == '\0' ? "[]" : children);
     if (result->finished_at_ms == 0)
-        put(out, "null");
+        celery_put(out, "null");
     else
         celery_put_date(result->finished_at_ms, out);
     put_if_there(out, "group_id", message->group);
     put_if_there(out, "parent_id", message->parent_id);
-    put(out, ",\"task_id\":");
-    put_text(out, message->id);
-    put(out, "}");
+    celery_put(out, ",\"task_id\":");
+    celery_put_text(out, message->id);
+    celery_put(out, "}");
 }

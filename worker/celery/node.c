@@ -8,6 +8,7 @@
 #include "worker/celery/node_internal.h"
 #include "worker/celery/queue_names.h"
 #include "worker/celery/task.h"
+#include "worker/celery/text.h"
 #include "worker/queue/keys.h"
 
 #include <fnmatch.h>
@@ -33,18 +34,6 @@ static const char reply_source[] =
 static const char revoke_source[] =
 #include "worker/celery/lua/revoke.lua.h"
     ;
-
-static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
-static void
-put_text(struct evbuffer *out, const char *text)
-{
-    json_put_string(out, text, strlen(text));
-}
 
 static const char *
 text_of(struct evbuffer *buffer, size_t *len)
@@ -79,17 +68,17 @@ put_envelope(struct evbuffer *body, struct evbuffer *headers, const char *exchan
     int len;
 
     job_new_id(tag);
-    put(out, "{\"body\": \"");
+    celery_put(out, "{\"body\": \"");
     while ((len = evbuffer_remove(body, bytes, sizeof(bytes))) > 0)
         evbuffer_add(out, text, (size_t)EVP_EncodeBlock(text, bytes, len));
-    put(out, "\", \"content-encoding\": \"utf-8\", \"content-type\": \"application/json\", "
-             "\"headers\": ");
+    celery_put(out, "\", \"content-encoding\": \"utf-8\", \"content-type\": \"application/json\", "
+                    "\"headers\": ");
     evbuffer_add_buffer(out, headers);
     evbuffer_add_printf(out,
                         ", \"properties\": {\"delivery_mode\": 1, \"delivery_info\": "
                         "{\"exchange\": \"%s\", \"routing_key\": ",
                         exchange);
-    put_text(out, routing_key);
+    celery_put_text(out, routing_key);
     evbuffer_add_printf(out,
                         "}, \"priority\": 0, \"body_encoding\": \"base64\", "
                         "\"delivery_tag\": \"%s\"}}",
@@ -107,9 +96,9 @@ publish(struct celery_node *node, const char *kind, struct evbuffer *body)
     const char *text;
     size_t len;
 
-    put(headers, "{\"hostname\": ");
-    put_text(headers, node->name);
-    put(headers, "}");
+    celery_put(headers, "{\"hostname\": ");
+    celery_put_text(headers, node->name);
+    celery_put(headers, "}");
     put_envelope(body, headers, "celeryev", kind, envelope);
     text = text_of(envelope, &len);
     redis_arg(&args, "PUBLISH");
@@ -128,7 +117,7 @@ begin_event(struct celery_node *node, const char *type, struct evbuffer *out)
     int64_t now = clock_wall_ms();
 
     evbuffer_add_printf(out, "{\"type\": \"%s\", \"hostname\": ", type);
-    put_text(out, node->name);
+    celery_put_text(out, node->name);
     evbuffer_add_printf(out,
                         ", \"utcoffset\": 0, \"pid\": %d, \"clock\": %" PRId64
                         ", \"timestamp\": %" PRId64 ".%03d",
@@ -180,9 +169,9 @@ on_flush(evutil_socket_t fd, short what, void *arg)
     if (evbuffer_get_length(node->batch) == 0)
         return;
     body = xevbuffer();
-    put(body, "[");
+    celery_put(body, "[");
     evbuffer_add_buffer(body, node->batch);
-    put(body, "]");
+    celery_put(body, "]");
     publish(node, "task.multi", body);
     evbuffer_free(body);
 }
@@ -192,7 +181,7 @@ put_slice(struct evbuffer *out, const char *name, struct json_slice value, const
 {
     evbuffer_add_printf(out, ", \"%s\": ", name);
     if (value.type == JSON_ABSENT)
-        put(out, otherwise);
+        celery_put(out, otherwise);
     else
         json_put_slice(out, value);
 }
@@ -202,8 +191,8 @@ put_received(const struct celery_message *message, struct evbuffer *out)
 {
     struct json_slice headers = message->headers.root;
 
-    put(out, ", \"name\": ");
-    put_text(out, message->task);
+    celery_put(out, ", \"name\": ");
+    celery_put_text(out, message->task);
     put_slice(out, "args", celery_get(headers, "argsrepr"), "\"\"");
     put_slice(out, "kwargs", celery_get(headers, "kwargsrepr"), "\"\"");
     put_slice(out, "root_id", message->root_id, "null");
@@ -217,7 +206,7 @@ static void
 put_named_text(struct evbuffer *out, const char *name, const char *text)
 {
     evbuffer_add_printf(out, ", \"%s\": ", name);
-    put_text(out, text);
+    celery_put_text(out, text);
 }
 
 /* "task-succeeded" and so on, and what belongs to it. */
@@ -263,11 +252,11 @@ on_event(const struct celery_event *event, void *arg)
     more = xevbuffer();
     type = put_happening(event, more);
     if (evbuffer_get_length(node->batch) > 0)
-        put(node->batch, ",");
+        celery_put(node->batch, ",");
     begin_event(node, type, node->batch);
     put_named_text(node->batch, "uuid", event->message->id);
     evbuffer_add_buffer(node->batch, more);
-    put(node->batch, "}");
+    celery_put(node->batch, "}");
     evbuffer_free(more);
     if (evbuffer_get_length(node->batch) > BATCH_BYTES)
         on_flush(-1, 0, node);
@@ -397,16 +386,16 @@ celery_node_reply(struct celery_node *node, const char *oid, struct json_slice t
     const char *text;
     size_t len;
 
-    put(body, "{");
-    put_text(body, node->name);
-    put(body, ": ");
+    celery_put(body, "{");
+    celery_put_text(body, node->name);
+    celery_put(body, ": ");
     evbuffer_add_buffer(body, reply);
-    put(body, "}");
-    put(headers, "{\"ticket\": ");
+    celery_put(body, "}");
+    celery_put(headers, "{\"ticket\": ");
     if (ticket.type == JSON_STRING)
         json_put_slice(headers, ticket);
     else
-        put(headers, "null");
+        celery_put(headers, "null");
     evbuffer_add_printf(headers, ", \"clock\": %" PRId64 "}", ++node->clock);
     put_envelope(body, headers, REPLY_EXCHANGE, oid, envelope);
     text = text_of(envelope, &len);

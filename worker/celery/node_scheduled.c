@@ -1,6 +1,7 @@
 /* `inspect scheduled`: Redis is asked, queue by queue. */
 #include "common/memory.h"
 #include "worker/celery/node_internal.h"
+#include "worker/celery/text.h"
 #include "worker/queue/keys.h"
 
 #include <stdlib.h>
@@ -30,12 +31,6 @@ celery_node_init_scheduled(struct celery_node *node)
     redis_script_init(&node->scheduled_script, "celery_scheduled", source);
 }
 
-static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
 void
 celery_node_free_scheduled(struct scheduled_request *request)
 {
@@ -52,7 +47,7 @@ end_scheduled(struct scheduled_request *request)
     struct json_slice ticket = {
         .text = request->ticket, .len = strlen(request->ticket), .type = JSON_STRING};
 
-    put(request->list, "]");
+    celery_put(request->list, "]");
     celery_node_reply(request->node, request->oid, ticket, request->list);
     celery_node_free_scheduled(request);
 }
@@ -72,7 +67,7 @@ on_scheduled(const redisReply *reply, const struct error *error, void *arg)
         if (payload->type != REDIS_REPLY_STRING ||
             !celery_command_put_scheduled(node, queue, due_ms, payload->str, payload->len, one))
             continue;
-        put(request->list, request->count++ > 0 ? ", " : "");
+        celery_put(request->list, request->count++ > 0 ? ", " : "");
         evbuffer_add_buffer(request->list, one);
     }
     evbuffer_free(one);
@@ -115,7 +110,7 @@ celery_node_answer_scheduled(struct celery_node *node, const char *oid, struct j
     request->ticket = ticket.type == JSON_STRING ? xasprintf("%.*s", (int)ticket.len, ticket.text)
                                                  : xstrdup("\"\"");
     request->list = xevbuffer();
-    put(request->list, "[");
+    celery_put(request->list, "[");
     DL_APPEND(node->scheduled, request);
     ask_scheduled(request);
 }

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "worker/celery/text.h"
 #include "worker/queue/keys.h"
 
 #include <inttypes.h>
@@ -15,23 +16,11 @@
 #define REPR_BYTES 200
 
 static void
-put(struct evbuffer *out, const char *text)
-{
-    evbuffer_add(out, text, strlen(text));
-}
-
-static void
-put_text(struct evbuffer *out, const char *text)
-{
-    json_put_string(out, text, strlen(text));
-}
-
-static void
 put_raw(const struct signature *signature, struct json_slice slice, const char *otherwise,
         struct evbuffer *out)
 {
     if (slice.type == JSON_ABSENT)
-        put(out, otherwise);
+        celery_put(out, otherwise);
     else
         json_put_slice(out, celery_text_raw(signature->text, slice));
 }
@@ -128,7 +117,7 @@ put_list(const struct sending *sending, struct evbuffer *out)
     list = step == 0
                ? xasprintf("%s%s", sending->context->keyprefix, queue)
                : xasprintf("%s%s" SEP "%d", sending->context->keyprefix, queue, (int)step * 3);
-    put_text(out, list);
+    celery_put_text(out, list);
     free(list);
     free(queue);
 }
@@ -165,9 +154,9 @@ put_links(const struct sending *sending, const char *name, struct evbuffer *out)
     struct json_slice links = signature_option(sending->signature, name);
     bool is_one = links.type == JSON_OBJECT;
 
-    put(out, is_one ? "[" : "");
+    celery_put(out, is_one ? "[" : "");
     put_raw(&sending->signature, links, "null", out);
-    put(out, is_one ? "]" : "");
+    celery_put(out, is_one ? "]" : "");
 }
 
 static void
@@ -184,17 +173,17 @@ put_embedded(const struct sending *sending, const char *name, struct piece given
 static void
 put_after_args(const struct sending *sending, struct evbuffer *out)
 {
-    put(out, "], ");
+    celery_put(out, "], ");
     put_raw(&sending->signature, celery_get(sending->signature.slice, "kwargs"), "{}", out);
-    put(out, ", {\"callbacks\": ");
+    celery_put(out, ", {\"callbacks\": ");
     put_links(sending, "link", out);
-    put(out, ", \"errbacks\": ");
+    celery_put(out, ", \"errbacks\": ");
     put_links(sending, "link_error", out);
-    put(out, ", \"chain\": ");
+    celery_put(out, ", \"chain\": ");
     put_embedded(sending, "chain", sending->chain, out);
-    put(out, ", \"chord\": ");
+    celery_put(out, ", \"chord\": ");
     put_embedded(sending, "chord", sending->chord, out);
-    put(out, "}]");
+    celery_put(out, "}]");
 }
 
 static void
@@ -203,11 +192,11 @@ put_body(const struct sending *sending, struct evbuffer *out)
     struct piece args = own_args(sending);
     bool has_value = sending->value.text != NULL && !is_immutable(sending->signature);
 
-    put(out, "[[");
+    celery_put(out, "[[");
     if (has_value)
         put_piece(sending->value, out);
     if (has_value && args.len > 0)
-        put(out, ", ");
+        celery_put(out, ", ");
     put_piece(args, out);
     put_after_args(sending, out);
 }
@@ -233,12 +222,12 @@ put_moment(const struct sending *sending, const char *date, const char *seconds,
 static void
 put_group(const struct sending *sending, struct evbuffer *out)
 {
-    put(out, ", \"group\": ");
+    celery_put(out, ", \"group\": ");
     if (sending->group != NULL)
-        put_text(out, sending->group);
+        celery_put_text(out, sending->group);
     else
         put_raw(&sending->signature, signature_option(sending->signature, "group_id"), "null", out);
-    put(out, ", \"group_index\": ");
+    celery_put(out, ", \"group_index\": ");
     if (sending->group != NULL)
         evbuffer_add_printf(out, "%d", sending->index);
     else
@@ -251,13 +240,13 @@ put_parents(const struct sending *sending, struct evbuffer *out)
 {
     const struct celery_message *parent = sending->parent;
 
-    put(out, ", \"root_id\": ");
+    celery_put(out, ", \"root_id\": ");
     if (parent->root_id.type == JSON_STRING)
         json_put_slice(out, parent->root_id);
     else
-        put_text(out, parent->id);
-    put(out, ", \"parent_id\": ");
-    put_text(out, parent->id);
+        celery_put_text(out, parent->id);
+    celery_put(out, ", \"parent_id\": ");
+    celery_put_text(out, parent->id);
 }
 
 /* Text for people, cut. */
@@ -312,9 +301,9 @@ put_user_headers(const struct sending *sending, struct evbuffer *out)
     for (struct json_iter it = json_iter(headers); json_next(&it, &key, &value);) {
         if (is_ours(key))
             continue;
-        put(out, ", ");
+        celery_put(out, ", ");
         put_raw(&sending->signature, key, "", out);
-        put(out, ": ");
+        celery_put(out, ": ");
         put_raw(&sending->signature, value, "null", out);
     }
 }
@@ -324,32 +313,32 @@ put_headers(const struct sending *sending, struct evbuffer *out)
 {
     const struct signature *signature = &sending->signature;
 
-    put(out, "{\"lang\": \"py\", \"task\": ");
+    celery_put(out, "{\"lang\": \"py\", \"task\": ");
     put_raw(signature, celery_get(signature->slice, "task"), "\"\"", out);
-    put(out, ", \"id\": ");
-    put_text(out, sending->id);
-    put(out, ", \"shadow\": ");
+    celery_put(out, ", \"id\": ");
+    celery_put_text(out, sending->id);
+    celery_put(out, ", \"shadow\": ");
     put_raw(signature, signature_option(*signature, "shadow"), "null", out);
-    put(out, ", \"eta\": ");
+    celery_put(out, ", \"eta\": ");
     put_moment(sending, "eta", "countdown", out);
-    put(out, ", \"expires\": ");
+    celery_put(out, ", \"expires\": ");
     put_moment(sending, "expires", "expires", out);
     put_group(sending, out);
-    put(out, ", \"retries\": 0, \"timelimit\": [");
+    celery_put(out, ", \"retries\": 0, \"timelimit\": [");
     put_raw(signature, signature_option(*signature, "time_limit"), "null", out);
-    put(out, ", ");
+    celery_put(out, ", ");
     put_raw(signature, signature_option(*signature, "soft_time_limit"), "null", out);
-    put(out, "]");
+    celery_put(out, "]");
     put_parents(sending, out);
     put_repr(sending, "argsrepr", "args", out);
     put_repr(sending, "kwargsrepr", "kwargs", out);
-    put(out, ", \"origin\": ");
-    put_text(out, sending->context->worker);
-    put(out, ", \"ignore_result\": ");
+    celery_put(out, ", \"origin\": ");
+    celery_put_text(out, sending->context->worker);
+    celery_put(out, ", \"ignore_result\": ");
     put_raw(signature, signature_option(*signature, "ignore_result"), "false", out);
-    put(out, ", \"replaced_task_nesting\": 0, \"stamped_headers\": null, \"stamps\": {}");
+    celery_put(out, ", \"replaced_task_nesting\": 0, \"stamped_headers\": null, \"stamps\": {}");
     put_user_headers(sending, out);
-    put(out, "}");
+    celery_put(out, "}");
 }
 
 /* What stands in the envelope behind the body. */
@@ -359,15 +348,16 @@ put_tail(const struct sending *sending, bool is_base64, struct evbuffer *out)
     char tag[37], *queue = queue_of(sending);
 
     job_new_id(tag);
-    put(out, ", \"content-encoding\": \"utf-8\", \"content-type\": \"application/json\", "
-             "\"headers\": ");
+    celery_put(out, ", \"content-encoding\": \"utf-8\", \"content-type\": \"application/json\", "
+                    "\"headers\": ");
     put_headers(sending, out);
-    put(out, ", \"properties\": {\"correlation_id\": ");
-    put_text(out, sending->id);
-    put(out, ", \"reply_to\": ");
+    celery_put(out, ", \"properties\": {\"correlation_id\": ");
+    celery_put_text(out, sending->id);
+    celery_put(out, ", \"reply_to\": ");
     put_raw(&sending->signature, signature_option(sending->signature, "reply_to"), "\"\"", out);
-    put(out, ", \"delivery_mode\": 2, \"delivery_info\": {\"exchange\": \"\", \"routing_key\": ");
-    put_text(out, queue);
+    celery_put(out,
+               ", \"delivery_mode\": 2, \"delivery_info\": {\"exchange\": \"\", \"routing_key\": ");
+    celery_put_text(out, queue);
     evbuffer_add_printf(out, "}, \"priority\": %" PRId64 "%s, \"delivery_tag\": \"%s\"}}",
                         priority_of(sending->signature),
                         is_base64 ? ", \"body_encoding\": \"base64\"" : "", tag);
@@ -400,15 +390,15 @@ sending_put(const struct sending *sending, struct evbuffer *out)
     struct evbuffer *body = xevbuffer(), *envelope = xevbuffer();
 
     put_body(sending, body);
-    put(envelope, "{\"body\": \"");
+    celery_put(envelope, "{\"body\": \"");
     put_base64(body, envelope);
-    put(envelope, "\"");
+    celery_put(envelope, "\"");
     put_tail(sending, true, envelope);
-    put(out, "[");
+    celery_put(out, "[");
     put_list(sending, out);
-    put(out, ",");
+    celery_put(out, ",");
     put_as_string(envelope, out);
-    put(out, "]");
+    celery_put(out, "]");
     evbuffer_free(body);
     evbuffer_free(envelope);
 }
@@ -420,17 +410,17 @@ sending_put_with_hole(const struct sending *sending, struct evbuffer *out)
     struct piece args = own_args(sending);
     bool takes_values = !is_immutable(sending->signature);
 
-    put(out, "\"list\":");
+    celery_put(out, "\"list\":");
     put_list(sending, out);
-    put(out, ",\"tail\":");
+    celery_put(out, ",\"tail\":");
     put_tail(sending, false, text);
     put_as_string(text, out);
-    put(out, ",\"before\":\"[[\",\"after\":");
+    celery_put(out, ",\"before\":\"[[\",\"after\":");
     if (takes_values && args.len > 0)
-        put(text, ", ");
+        celery_put(text, ", ");
     put_piece(args, text);
     put_after_args(sending, text);
     put_as_string(text, out);
-    put(out, takes_values ? ",\"takes_values\":true" : ",\"takes_values\":false");
+    celery_put(out, takes_values ? ",\"takes_values\":true" : ",\"takes_values\":false");
     evbuffer_free(text);
 }

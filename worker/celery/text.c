@@ -119,6 +119,18 @@ celery_get(struct json_slice object, const char *name)
 }
 
 void
+celery_put(struct evbuffer *out, const char *json)
+{
+    evbuffer_add(out, json, strlen(json));
+}
+
+void
+celery_put_text(struct evbuffer *out, const char *text)
+{
+    json_put_string(out, text, strlen(text));
+}
+
+void
 celery_put_date(int64_t ms, struct evbuffer *out)
 {
     time_t seconds = (time_t)(ms / 1000);

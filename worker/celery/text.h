@@ -36,6 +36,9 @@ struct json_slice celery_get(struct json_slice object, const char *name);
 void celery_get_each(struct json_slice object, int count, const char *const names[],
                      struct json_slice values[]);
 
+/* Appends JSON as it stands; a text as a JSON string. */
+void celery_put(struct evbuffer *out, const char *json);
+void celery_put_text(struct evbuffer *out, const char *text);
 /* "2026-11-25T21:31:25.123000+00:00" with its quotes, as Python writes a date. */
 void celery_put_date(int64_t ms, struct evbuffer *out);
 
