@@ -84,8 +84,8 @@ static void
 on_taken(const redisReply *reply, const struct error *error, void *arg)
 {
     struct lane *lane = arg;
-    int granted = (int)redis_int(redis_at(reply, 0), 0);
-    int64_t first = redis_int(redis_at(reply, 1), 0);
+    int64_t told = redis_int(redis_at(reply, 0), 0), first = redis_int(redis_at(reply, 1), 0);
+    int granted = told > 0 && told <= lane->asked ? (int)told : 0;
 
     if (error != NULL) {
         log_debug("no permits from Redis", LOG_STR("model", lane->name),
