@@ -34,6 +34,12 @@ xcalloc(size_t count, size_t size)
     return checked(calloc(count, size));
 }
 
+void *
+xreallocarray(void *block, size_t count, size_t size)
+{
+    return checked(reallocarray(block, count, size));
+}
+
 char *
 xstrdup(const char *text)
 {

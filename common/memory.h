@@ -15,6 +15,7 @@
 #define EXIT_SOFTWARE 70
 
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+void *xreallocarray(void *block, size_t count, size_t size) __attribute__((returns_nonnull));
 char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 /* A formatted new string. */
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));

@@ -32,6 +32,16 @@ attempt_charge(struct attempt *a, int64_t bytes)
     a->charged = bytes;
 }
 
+void
+attempt_free_work(struct attempt *a)
+{
+    free(a->request_body);
+    a->request_body = NULL;
+    if (a->output != NULL)
+        evbuffer_free(a->output);
+    a->output = NULL;
+}
+
 /* What there is to free, whatever the state. */
 static void
 attempt_free(struct attempt *a)
@@ -40,9 +50,7 @@ attempt_free(struct attempt *a)
     for (int i = 0; a->own_models != NULL && i < a->model_count; i++)
         model_release(&a->own_models[i]);
     free(a->own_models);
-    provider_request_release(&a->request);
-    evbuffer_free(a->text);
-    evbuffer_free(a->output);
+    attempt_free_work(a);
     event_free(a->timeout);
     free(a->order);
     free(a->calls);
@@ -69,8 +77,10 @@ provider_of(const struct attempt *a, const struct model *model)
 static struct call *
 new_call(struct attempt *a)
 {
-    struct call *call = &a->calls[a->call_count++];
+    struct call *call;
 
+    a->calls = xreallocarray(a->calls, (size_t)a->call_count + 1, sizeof(*a->calls));
+    call = &a->calls[a->call_count++];
     memset(call, 0, sizeof(*call));
     call->model = a->models[a->order[a->next]].name;
     call->duration_ms = clock_mono_ms() - a->call_started_ms;
@@ -118,7 +128,7 @@ check_output_size(const struct attempt *a, struct error *err)
 
 /* The answer as the job's type wants it; one that is not is a failed call. */
 static void
-read_output(struct attempt *a, struct call *call)
+read_output(struct attempt *a, struct evbuffer *text, struct call *call)
 {
     struct feedback_context context = {
         .model_used = a->models[a->order[a->next]].display,
@@ -127,10 +137,12 @@ read_output(struct attempt *a, struct call *call)
         .duration_ms = clock_mono_ms() - a->started_mono_ms,
     };
     struct error error = {0};
-    size_t len = evbuffer_get_length(a->text);
+    size_t len = evbuffer_get_length(text);
 
-    if (feedback_print(&a->job, (const char *)evbuffer_pullup(a->text, -1), len, &context,
-                       a->output, &error) == 0 &&
+    if (a->output == NULL)
+        a->output = xevbuffer();
+    if (feedback_print(&a->job, (const char *)evbuffer_pullup(text, -1), len, &context, a->output,
+                       &error) == 0 &&
         check_output_size(a, &error) == 0)
         return;
     evbuffer_drain(a->output, evbuffer_get_length(a->output));
@@ -160,10 +172,16 @@ on_response(const struct http_response *response, const struct error *error, voi
     struct attempt *a = arg;
     const struct provider *provider = provider_of(a, &a->models[a->order[a->next]]);
     struct call *call = new_call(a);
+    struct evbuffer *text = xevbuffer();
+    bool is_to_repeat;
 
     a->op.http = NULL;
     STOP_POINT("call", "answered");
-    if (provider->read(provider->self, response, error, a->is_second_try, call, a->text)) {
+    is_to_repeat = provider->read(provider->self, response, error, a->is_second_try, call, text);
+    if (call->outcome == OUTCOME_OK)
+        read_output(a, text, call);
+    evbuffer_free(text);
+    if (is_to_repeat) {
         log_info("call is repeated: the clock or the credentials were put right",
                  LOG_STR("job", a->job.id), LOG_STR("model", call->model),
                  LOG_STR("error", call->error));
@@ -172,9 +190,6 @@ on_response(const struct http_response *response, const struct error *error, voi
         attempt_enter(a, ATTEMPT_CALLING);
         return;
     }
-    if (call->outcome == OUTCOME_OK)
-        read_output(a, call);
-    evbuffer_drain(a->text, evbuffer_get_length(a->text));
     tell_call(a, call);
     attempt_enter(a, ATTEMPT_CHOOSING);
 }
@@ -220,6 +235,7 @@ attempt_call(struct attempt *a)
 {
     const struct model *model = &a->models[a->order[a->next]];
     const struct provider *provider = provider_of(a, model);
+    struct provider_request request;
     struct error error = {0};
 
     if (may_be_lost(a)) {
@@ -227,16 +243,21 @@ attempt_call(struct attempt *a)
         return;
     }
     a->call_started_ms = clock_mono_ms();
-    provider_request_release(&a->request);
-    if (provider->build(provider->self, model, &a->job, &a->request, &error) < 0) {
+    attempt_free_work(a);
+    if (provider->build(provider->self, model, &a->job, &request, &error) < 0) {
+        provider_request_release(&request);
         fail_to_build(a, &error);
         return;
     }
     STOP_POINT("call", "sending");
-    a->request.http.total_timeout_ms =
+    request.http.total_timeout_ms =
         model->call_timeout_ms > 0 ? model->call_timeout_ms : a->context->config->call_timeout_ms;
-    a->request.http.max_response_bytes = (size_t)a->context->config->max_response_bytes;
-    a->op.http = http_send(a->context->http, &a->request.http, on_response, a);
+    request.http.max_response_bytes = (size_t)a->context->config->max_response_bytes;
+    a->op.http = http_send(a->context->http, &request.http, on_response, a);
+    /* The rest was copied; a thousand of them wait for long. */
+    a->request_body = request.body;
+    request.body = NULL;
+    provider_request_release(&request);
 }
 
 /* ---- begin ---- */
@@ -424,13 +445,11 @@ attempt_start(const struct attempt_context *context, struct queue *queue, struct
     claim->payload = NULL;
     attempt_charge(a, budget_of_job((int64_t)a->claim.payload_len));
     a->end = (struct attempt_end){.due_in_ms = -1, .queue = queue};
-    a->text = xevbuffer();
-    a->output = xevbuffer();
     a->timeout = evtimer_new(context->base, on_timeout, a);
     a->started_mono_ms = clock_mono_ms();
     a->started_wall_ms = clock_wall_ms();
-    if (read_job(a, &a->bad_job) < 0)
-        attempt_end_job(a, STATE_FAILED, "bad_job", a->bad_job.message);
+    if (read_job(a, &a->reason) < 0)
+        attempt_end_job(a, STATE_FAILED, "bad_job", a->reason.message);
     else if (a->claim.deaths >= DEATHS_MAX)
         attempt_end_job(a, STATE_FAILED, "crashed", "the workers that ran it died three times");
     else

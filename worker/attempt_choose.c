@@ -42,7 +42,6 @@ attempt_order(struct attempt *a)
         if (is_v2 || (pacer != NULL && pacer_is_blind(pacer, a->models[i].name)))
             hints[i] = hints_of(a->context->hints, a->models[i].name);
     a->order = xcalloc(count, sizeof(*a->order));
-    a->calls = xcalloc(count, sizeof(*a->calls));
     selection_order(hints, a->model_count, a->order);
     free(hints);
 }

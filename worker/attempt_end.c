@@ -148,25 +148,25 @@ shrink_end(struct attempt *a)
     bool is_first = a->shrinks++ == 0;
 
     if (is_first && a->ending.state == STATE_SUCCEEDED) {
-        error_set(&a->trouble, ERROR_TOO_LARGE,
+        error_set(&a->reason, ERROR_TOO_LARGE,
                   "the result of %" PRId64 " bytes is more than Redis takes (proto-max-bulk-len)",
                   a->told_bytes);
         a->ending = (struct ending){
-            .state = STATE_FAILED, .kind = "bad_output", .message = a->trouble.message};
+            .state = STATE_FAILED, .kind = "bad_output", .message = a->reason.message};
     } else {
         char *said = a->ending.message == NULL ? NULL : xstrdup(a->ending.message);
 
-        error_set(&a->trouble, ERROR_TOO_LARGE,
+        error_set(&a->reason, ERROR_TOO_LARGE,
                   "%.120s%smetadata and the job's %zu bytes are left out here: with them this is "
                   "more than Redis takes (proto-max-bulk-len)",
                   said == NULL ? "" : said, said == NULL ? "" : "; ", a->job.payload_len);
         free(said);
-        a->ending.message = a->ending.kind == NULL ? NULL : a->trouble.message;
+        a->ending.message = a->ending.kind == NULL ? NULL : a->reason.message;
         forget_payload(a);
     }
     log_error("the end of a job is more than Redis takes: a smaller one is written",
               LOG_STR("job", a->job.id), LOG_STR("queue", queue_name(a->queue)),
-              LOG_INT("bytes", a->told_bytes), LOG_STR("error", a->trouble.message));
+              LOG_INT("bytes", a->told_bytes), LOG_STR("error", a->reason.message));
     attempt_enter(a, ATTEMPT_SETTLING);
 }
 
@@ -220,8 +220,7 @@ forget_work(struct attempt *a, const struct evbuffer *document, const struct evb
     a->told_bytes = (int64_t)told;
     if (told < QUEUE_ARGUMENT_TAKEN) /* else it may have to be told once more, smaller */
         forget_payload(a);
-    provider_request_release(&a->request);
-    evbuffer_drain(a->output, evbuffer_get_length(a->output));
+    attempt_free_work(a);
     attempt_charge(a, BUDGET_ANSWER_COPIES * a->told_bytes + (int64_t)a->job.payload_len +
                           BUDGET_JOB_BYTES);
 }
@@ -375,10 +374,10 @@ expires_first(const struct attempt *a, const struct verdict *verdict)
 static void
 expire(struct attempt *a, const struct verdict *verdict)
 {
-    error_set(&a->trouble, ERROR_TIMEOUT,
+    error_set(&a->reason, ERROR_TIMEOUT,
               "not started before expires_at: no model takes a call for another %.1f s",
               (double)verdict->delay_low_ms / 1000);
-    attempt_end_job(a, STATE_EXPIRED, "expired", a->trouble.message);
+    attempt_end_job(a, STATE_EXPIRED, "expired", a->reason.message);
 }
 
 void

@@ -49,16 +49,14 @@ struct attempt {
     struct pacer_permit permit; /* for this call */
     bool has_no_room;           /* no model that is left has any */
     int64_t room_in_ms;         /* of that: when one may have */
-    struct call *calls;         /* owned */
+    struct call *calls;         /* owned; grows */
     int call_count;
-    struct provider_request request;
-    struct evbuffer *text;   /* the model's answer */
-    struct evbuffer *output; /* the `result` object */
+    char *request_body;      /* of the call that is open; owned */
+    struct evbuffer *output; /* the `result` object; owned; NULL: no model has answered */
     struct ending ending;
-    struct error trouble; /* why an end had to be told in a smaller form */
-    int shrinks;          /* how often; see shrink_end */
+    struct error reason; /* of an end that no call explains */
+    int shrinks;         /* how often its end had to be told in a smaller form */
     struct delay delay;
-    struct error bad_job;
 
     int64_t started_mono_ms;
     int64_t started_wall_ms;
@@ -96,6 +94,8 @@ void attempt_delay(struct attempt *a);
 void attempt_conclude(struct attempt *a);
 void attempt_end_job(struct attempt *a, enum result_state state, const char *kind,
                      const char *message);
+/* The open call's body and the output, which nobody needs any more. */
+void attempt_free_work(struct attempt *a);
 /* What it may come to need from here on. */
 void attempt_charge(struct attempt *a, int64_t bytes);
 /* The calls are over; another job may start. */

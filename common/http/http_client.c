@@ -33,7 +33,7 @@ struct http_call {
     http_done_fn *fn;
     void *arg;
     struct event timer; /* the idle limit; or the turn in which a call that could not start fails */
-    struct error start_error;
+    struct error *start_error; /* owned; NULL: it has started */
     struct http_limits limits;
     struct http_answer answer;
     struct http_response response;
@@ -77,6 +77,8 @@ recycle(struct http_call *call)
     struct http_client *client = call->client;
 
     http_answer_release(&call->answer);
+    free(call->start_error);
+    call->start_error = NULL;
     if (call->header_text != NULL)
         explicit_bzero(call->header_text, call->header_bytes);
     if (client->pool_count >= client->max_calls || call->easy == NULL) {
@@ -149,16 +151,20 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct http_call *call = arg;
     int64_t left_ms = call->last_byte_ms + call->limits.idle_timeout_ms - clock_mono_ms();
+    struct error error;
 
     (void)fd;
     (void)what;
-    if (call->start_error.kind == ERROR_NONE && left_ms > 0) {
+    if (call->start_error != NULL) {
+        fail(call, call->start_error);
+        return;
+    }
+    if (left_ms > 0) {
         wake_in(call, left_ms);
         return;
     }
-    if (call->start_error.kind == ERROR_NONE)
-        http_fault_idle(call->easy, &call->limits, &call->start_error);
-    fail(call, &call->start_error);
+    http_fault_idle(call->easy, &call->limits, &error);
+    fail(call, &error);
 }
 
 /* --- what libcurl calls: nothing here touches its handles --- */
@@ -400,10 +406,10 @@ http_send(struct http_client *client, const struct http_request *request, http_d
           void *arg)
 {
     struct http_call *call = take_call(client);
+    struct error error;
 
     call->fn = fn;
     call->arg = arg;
-    call->start_error.kind = ERROR_NONE;
     call->last_byte_ms = 0;
     call->curl_message[0] = '\0';
     call->refused_peer[0] = '\0';
@@ -411,8 +417,11 @@ http_send(struct http_client *client, const struct http_request *request, http_d
     call->response = (struct http_response){.sent_wall_ms = clock_wall_ms()};
     DL_APPEND(client->open, call);
     client->open_count++;
-    if (start(call, request, &call->start_error) != 0)
+    if (start(call, request, &error) != 0) {
+        call->start_error = xcalloc(1, sizeof(error));
+        *call->start_error = error;
         wake_in(call, 0);
+    }
     return call;
 }
 
