@@ -118,6 +118,7 @@ demo: deps ## the whole thing, live: KEEP=1 leaves it running, REAL=1 uses your 
 # Celery's own client and worker, for the tests that talk to us with them.
 CELERY_5.7.0 := 'celery[redis]==5.7.0'
 CELERY_5.2.7 := 'celery[redis]==5.2.7' 'kombu==5.2.4' 'redis==4.6.0' 'setuptools<81'
+CELERY_bench := 'celery[redis]==5.7.0' hiredis boto3 gevent
 build/celery/%/ready:
 	@/usr/bin/python3 -m venv $(@D) && $(@D)/bin/pip install -q --disable-pip-version-check $(CELERY_$*) && touch $@
 
@@ -188,9 +189,9 @@ soak: deps ## memory and descriptors stay flat under a mix of everything: SECOND
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@SECONDS=$(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),1800) /usr/bin/python3 tests/soak/soak.py
 
-bench-cpu: deps ## what one job costs worker and Redis: MODE=celery JOBS=3000 LATENCY=2000
+bench-cpu: deps $(if $(filter prefork gevent,$(WORKERS)),build/celery/bench/ready) ## what one job costs worker and Redis: WORKERS="native celery prefork gevent" JOBS=3000 LATENCY=2000
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
-	@/usr/bin/python3 tests/bench/cpu.py
+	@WORKERS='$(WORKERS)' JOBS=$(JOBS) /usr/bin/python3 tests/bench/cpu.py
 bench-policy: deps ## v1, v2 and paced side by side: ONLY=1.2x POLICIES=v2,paced QUICK=1 OUT=file.md
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@/usr/bin/python3 tests/bench/policy.py

@@ -2,13 +2,15 @@
 """make bench-cpu: what one job costs the worker and Redis, for jobs of our own and for tasks of Celery.
 
 JOBS jobs (10,000) of 2 KB are pushed while the worker stands still; then it goes on, with up to 1,000 calls at once to the simulator, which
-answers after LATENCY ms (0). Times are user and system time of each process, of the jobs alone; memory is the most that the worker ever had.
-MODE=native or MODE=celery runs one of the two.
+answers after LATENCY ms (0). Times are user and system time of the worker's processes, of the jobs alone; memory is the most that they ever had.
+WORKERS="native" or "celery" runs one of the two. WORKERS="celery prefork gevent" sets Celery's own workers beside ours: the same
+messages, and a task that calls the same simulator with boto3. They get a fifth of the jobs, or a hundredth where only 8 run at once.
 """
 
 import base64
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -20,14 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from headgate import Worker, environment  # noqa: E402
 from services import RedisServer, Simulator  # noqa: E402
-from support import cpu_seconds, peak_memory_mb, until  # noqa: E402
+from support import ROOT, Process, cpu_seconds, peak_memory_mb, until  # noqa: E402
 
 JOBS = int(os.environ.get("JOBS", "10000"))
 LATENCY_MS = int(os.environ.get("LATENCY", "0"))
-MODES = os.environ.get("MODE", "native,celery").split(",")
+WORKERS = (os.environ.get("WORKERS") or "native celery").split()
 CONTENT = "At 10:00 the disk was full and the replica lagged behind. " * 34
-WARM_UP = 300
 AT_ONCE = 1000
+PROMPT = 'Analyze the section {name} of this document. Answer with JSON only: {{"feedback_items": [...]}}\n\n{content}'
+BENCH = Path(__file__).resolve().parent
 
 
 def native_job():
@@ -49,9 +52,6 @@ def celery_task():
                        "delivery_tag": str(uuid.uuid4())}})
 
 
-KINDS = {"native": (native_job, {}), "celery": (celery_task, {"USE_CELERY": "true"})}
-
-
 def push(redis, job, count):
     with redis.client.pipeline() as pipe:
         for _ in range(count):
@@ -59,27 +59,91 @@ def push(redis, job, count):
         pipe.execute()
 
 
+class Headgate(Worker):
+    """Ours, by the settings that make it one of the two kinds."""
+
+    warm_up = 300
+
+    def __init__(self, directory, redis, sim, job, **settings):
+        config = directory.parent / "headgate.json"
+        config.write_text(json.dumps({"types": {"analyze": {
+            "system": "", "prompt": PROMPT.format(name="{{section_name}}", content="{{content}}")}}}))
+        super().__init__("worker", directory, environment(
+            redis.url, sim.url, HEADGATE_CONCURRENCY=AT_ONCE, HEADGATE_LEASE_SECONDS=60, HEADGATE_CONFIG=config, **settings))
+        self.job, self.jobs = job, JOBS
+
+    def is_idle(self):
+        return "headgate_jobs_held 0" in self.get("/metrics").body.decode()
+
+    def pids(self):
+        return [self.pid]
+
+
+class CeleryWorker(Process):
+    """Celery's own, with one of its pools."""
+
+    job = staticmethod(celery_task)
+
+    def __init__(self, directory, redis, sim, pool, at_once):
+        super().__init__("celery", directory)
+        self.redis, self.pool, self.at_once = redis, pool, at_once
+        self.warm_up = 2 * at_once
+        self.jobs = JOBS // 5 if at_once == AT_ONCE or LATENCY_MS < 100 else JOBS // 100
+        self.env = {**environment(redis.url, sim.url), "BEDROCK_URL": sim.url, "PROMPT": PROMPT, "PYTHONPATH": str(BENCH),
+                    "PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1", "HOME": str(directory)}
+
+    def up(self):
+        python = ROOT / "build/celery/bench/bin/python"
+        self.start([python, "-m", "celery", "-A", "celery_bedrock", "worker", "-P", self.pool, "-c", self.at_once,
+                    "-l", "WARNING"], self.env)
+        until(lambda: self.redis.client.exists("_kombu.binding.analysis"), 60, "a worker of Celery")
+        return self
+
+    def is_idle(self):
+        return not self.redis.client.exists("analysis", "unacked")
+
+    def pids(self):
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [self.pid, *map(int, children)]
+
+    def kill(self):
+        for pid in reversed(self.pids()):
+            os.kill(pid, signal.SIGKILL)
+        super().kill()
+
+
+CONTENDERS = {
+    "native": lambda *place: Headgate(*place, native_job),
+    "celery": lambda *place: Headgate(*place, celery_task, USE_CELERY="true"),
+    "prefork": lambda *place: CeleryWorker(*place, "prefork", 8),
+    "gevent": lambda *place: CeleryWorker(*place, "gevent", AT_ONCE),
+}
+
+
+def cpu_of(worker):
+    return sum(map(cpu_seconds, worker.pids()))
+
+
 def wait_for(sim, worker, calls):
     until(lambda: sim.stats()["calls"] >= calls, 300)
-    until(lambda: "headgate_jobs_held 0" in worker.get("/metrics").body.decode(), 60)
+    until(worker.is_idle, 60)
 
 
-def measure(mode, redis, sim, worker):
-    job = KINDS[mode][0]
-    push(redis, job, WARM_UP)
-    wait_for(sim, worker, WARM_UP)
+def measure(name, redis, sim, worker):
+    push(redis, worker.job, worker.warm_up)
+    wait_for(sim, worker, worker.warm_up)
     worker.stop()
-    push(redis, job, JOBS)
-    before, redis_before, began = cpu_seconds(worker.pid), cpu_seconds(redis.pid), time.monotonic()
+    push(redis, worker.job, worker.jobs)
+    before, redis_before, began = cpu_of(worker), cpu_seconds(redis.pid), time.monotonic()
     worker.cont()
-    wait_for(sim, worker, WARM_UP + JOBS)
+    wait_for(sim, worker, worker.warm_up + worker.jobs)
     seconds = time.monotonic() - began
-    print(f"{mode}: {1e6 * (cpu_seconds(worker.pid) - before) / JOBS:.0f} us a job, "
-          f"Redis {1e6 * (cpu_seconds(redis.pid) - redis_before) / JOBS:.0f} us, {JOBS / seconds:.0f} jobs/s, "
-          f"at most {peak_memory_mb(worker.pid)} MB", flush=True)
+    print(f"{name}: {1e6 * (cpu_of(worker) - before) / worker.jobs:.0f} us a job, "
+          f"Redis {1e6 * (cpu_seconds(redis.pid) - redis_before) / worker.jobs:.0f} us, {worker.jobs / seconds:.0f} jobs/s, "
+          f"at most {sum(map(peak_memory_mb, worker.pids()))} MB", flush=True)
 
 
-def run(mode, directory):
+def run(name, directory):
     processes = []
 
     def running(process):
@@ -89,18 +153,16 @@ def run(mode, directory):
     try:
         redis = running(RedisServer(directory / "redis"))
         sim = running(Simulator(directory / "sim", {"default": {"latency_ms": LATENCY_MS, "reply": "feedback"}}))
-        worker = running(Worker("worker", directory / "worker", environment(
-            redis.url, sim.url, HEADGATE_CONCURRENCY=AT_ONCE, HEADGATE_LEASE_SECONDS=60, **KINDS[mode][1])))
-        measure(mode, redis, sim, worker)
+        measure(name, redis, sim, running(CONTENDERS[name](directory / "worker", redis, sim)))
     finally:
         for process in processes:
             process.kill()
 
 
 def main():
-    for mode in MODES:
+    for name in WORKERS:
         with tempfile.TemporaryDirectory() as directory:
-            run(mode, Path(directory))
+            run(name, Path(directory))
 
 
 if __name__ == "__main__":
