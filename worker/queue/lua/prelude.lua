@@ -88,11 +88,11 @@ end
 -- Returns 'ok' (or it was written already: a repeat), 'late' (another result stands already) or
 -- 'lost' (not our claim).
 local function finish(f)
-    local payload = redis.call('HGET', f.inflight, f.token)
-    if not payload and f.id ~= '' and redis.pcall('GET', f.result) == f.document then
+    local is_claimed = redis.call('HEXISTS', f.inflight, f.token) == 1
+    if not is_claimed and f.id ~= '' and redis.pcall('GET', f.result) == f.document then
         return 'ok'
     end
-    if not payload and f.token ~= '' then return 'lost' end
+    if not is_claimed and f.token ~= '' then return 'lost' end
     local outcome, ends_elsewhere = 'ok', is_others(f)
     if is_late(f) then
         outcome = 'late'
@@ -105,8 +105,9 @@ local function finish(f)
         redis.call('PUBLISH', f.done_channel, f.id)
     end
     if outcome == 'ok' then redis.call('HINCRBY', f.stats, f.state, 1) end
-    if payload then
+    if is_claimed then
         if redis.call('EXISTS', f.crashes) == 1 then
+            local payload = redis.call('HGET', f.inflight, f.token)
             redis.call('HDEL', f.crashes, redis.sha1hex(payload))
         end
         forget(f.inflight, f.begun, f.owners, f.worker, f.token, f.id)
