@@ -431,6 +431,7 @@ read_job(struct attempt *a, struct error *err)
         return -1;
     if (!a->job.has_own_id && a->claim.id[0] != '\0')
         snprintf(a->job.id, sizeof(a->job.id), "%s", a->claim.id);
+    attempt_charge(a, budget_of_job(job_type_copies(a->job.type) * (int64_t)a->claim.payload_len));
     return find_models(a, err);
 }
 

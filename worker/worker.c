@@ -64,7 +64,7 @@ room_bytes(int open_claims, int64_t most, void *arg)
 {
     const struct worker *w = arg;
 
-    return budget_claim_bytes(&w->budget, open_claims, most);
+    return budget_claim_bytes(&w->budget, open_claims, most) / job_types_most_copies(w->types);
 }
 
 static int

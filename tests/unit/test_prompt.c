@@ -139,6 +139,76 @@ a_type_without_a_system_prompt_puts_nothing(void **state)
 }
 
 static void
+a_prompt_has_as_many_copies_as_of_its_most_frequent_field(void **state)
+{
+    static const struct {
+        const char *system, *prompt;
+        int copies;
+    } cases[] = {
+        {NULL, "", 1},
+        {NULL, "{{a}} {{b}}", 1},
+        {NULL, "{{a}}{{b}}{{ a }}", 2},
+        {"{{b}}, {{b}}", "{{a}}{{b}}{{a}}", 3},
+        {NULL, "{{a {{a}} {{a", 1},
+        {NULL, "{{{a}}}{{a}}", 1},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct job_type type = plain;
+
+        type.system = cases[i].system;
+        type.prompt = cases[i].prompt;
+        assert_int_equal(prompt_copies(&type), cases[i].copies);
+    }
+    assert_int_equal(prompt_copies(job_type_find(NULL, "analyze")), 1);
+    assert_int_equal(prompt_copies(job_type_find(NULL, "chat")), 1);
+    (void)state;
+}
+
+static int
+read_of_types(const char *types_text, const char *text, struct error *err)
+{
+    static const char *const sections[] = {"types", NULL};
+    struct config_file *file =
+        config_file_parse("f", types_text, strlen(types_text), sections, err);
+    struct config_part section = config_file_section(file, "types");
+    struct job_types *types = job_types_new(&section, err);
+    const struct job_limits limits = {.max_bytes = 100, .types = types};
+    struct job job;
+    int result;
+
+    assert_non_null(types);
+    assert_int_equal(job_types_most_copies(types), 2);
+    result = job_init(&job, xstrdup(text), strlen(text), &limits, err);
+    job_release(&job);
+    job_types_drop(types);
+    config_file_free(file);
+    return result;
+}
+
+static void
+a_job_whose_prompt_would_be_larger_than_a_job_may_be_is_refused(void **state)
+{
+    static const char types[] = "{\"types\":{\"twice\":{\"prompt\":\"{{x}} {{x}}\"},"
+                                "\"once\":{\"prompt\":\"{{x}}\"}}}";
+    struct error err = {0};
+
+    assert_int_equal(
+        read_of_types(types, "{\"type\":\"twice\",\"x\":\"234567890123456789012345678\"}", &err),
+        0);
+    assert_int_equal(
+        read_of_types(types, "{\"type\":\"twice\",\"x\":\"2345678901234567890123456789\"}", &err),
+        -1);
+    assert_int_equal(err.kind, ERROR_INPUT);
+    assert_string_equal(err.message, "the job has 51 bytes: of type twice, whose prompts repeat a "
+                                     "field 2 times, at most 50 are taken");
+    assert_int_equal(
+        read_of_types(types, "{\"type\":\"once\",\"x\":\"2345678901234567890123456789\"}", &err),
+        0);
+    (void)state;
+}
+
+static void
 every_built_in_type_is_found_by_the_name_it_is_listed_with(void **state)
 {
     char names[64], small[5], *rest = names, *name;
@@ -167,6 +237,8 @@ main(void)
         cmocka_unit_test(what_was_put_in_is_no_template),
         cmocka_unit_test(the_built_in_types_make_whole_prompts),
         cmocka_unit_test(a_type_without_a_system_prompt_puts_nothing),
+        cmocka_unit_test(a_prompt_has_as_many_copies_as_of_its_most_frequent_field),
+        cmocka_unit_test(a_job_whose_prompt_would_be_larger_than_a_job_may_be_is_refused),
         cmocka_unit_test(every_built_in_type_is_found_by_the_name_it_is_listed_with),
     };
 

@@ -53,6 +53,21 @@ choose_tenant(struct job *job)
     job->tenant = tenant;
 }
 
+/* A prompt that repeats a field makes a request of so many times the job. */
+static int
+check_prompt_size(const struct job *job, size_t most, struct error *err)
+{
+    size_t copies = (size_t)job_type_copies(job->type);
+
+    if (copies == 1 || job->payload_len <= most / copies)
+        return 0;
+    return error_set(
+        err, ERROR_INPUT,
+        "the job has %zu bytes: of type %s, whose prompts repeat a field %zu times, at "
+        "most %zu are taken",
+        job->payload_len, job->type->name, copies, most / copies);
+}
+
 static int
 check_size(size_t len, size_t most, struct error *err)
 {
@@ -75,6 +90,8 @@ read_payload(struct job *job, const struct job_limits *limits, struct error *err
     job->type = job_type_find(job->types, DEFAULT_TYPE);
     if (job_read_fields(job, result == 0 ? err : NULL) != 0)
         result = -1;
+    if (result == 0)
+        result = check_prompt_size(job, limits->max_bytes, err);
     return result == 0 ? check_required(job, err) : -1;
 }
 

@@ -122,6 +122,23 @@ job_type_find(const struct job_types *types, const char *name)
     return type != NULL ? type : find(built_in, BUILT_IN_COUNT, name);
 }
 
+int
+job_type_copies(const struct job_type *type)
+{
+    return type->copies > 1 ? type->copies : 1;
+}
+
+int
+job_types_most_copies(const struct job_types *types)
+{
+    int most = 1;
+
+    for (int i = 0; types != NULL && i < job_types_count(types); i++)
+        if (job_types_list(types)[i].copies > most)
+            most = job_types_list(types)[i].copies;
+    return most;
+}
+
 static void
 put_names(const struct job_type *types, int count, bool only_new, char *names, size_t size)
 {

@@ -30,6 +30,7 @@ struct job_type {
     const char *name;   /* "analyze" */
     const char *system; /* system prompt; NULL: none */
     const char *prompt; /* user message; {{name}} is replaced by the job's field */
+    int copies;         /* of one field that its prompts hold at most; 0: not more than one */
     const char *required[JOB_TYPE_REQUIRED_MAX + 1]; /* fields a job must have, none null or blank;
                                                       * ends with NULL */
     enum job_output output;
@@ -50,6 +51,10 @@ void job_types_drop(struct job_types *types);
 
 /* The type of this name, or NULL. Lives as long as the generation. */
 const struct job_type *job_type_find(const struct job_types *types, const char *name);
+/* How often its prompts hold one field at most; at least 1. */
+int job_type_copies(const struct job_type *type);
+/* The same of the type with the most, built-in ones included. */
+int job_types_most_copies(const struct job_types *types);
 /* Writes their names, "analyze, chat", cut to size. For messages. */
 void job_type_names(const struct job_types *types, char *names, size_t size);
 

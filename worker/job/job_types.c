@@ -4,6 +4,7 @@
 #include "worker/job/job_types.h"
 
 #include "common/memory.h"
+#include "worker/job/prompt.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -183,7 +184,10 @@ read_type(struct job_types *types, struct json_slice key, const struct config_pa
         return config_part_refuse(part, err, "an object");
     if (config_part_read(part, fields, type, err) != 0)
         return -1;
-    return check_together(part, type, err);
+    if (check_together(part, type, err) != 0)
+        return -1;
+    type->copies = prompt_copies(type);
+    return 0;
 }
 
 /* ---- a generation ---- */

@@ -16,5 +16,8 @@
 void prompt_put_user(const struct job *job, struct evbuffer *out);
 /* The same for the system prompt; appends nothing when the type has none. */
 void prompt_put_system(const struct job *job, struct evbuffer *out);
+/* How often the two prompts of a type name the same field, at most: a job of n bytes makes a
+ * request of so many times n. */
+int prompt_copies(const struct job_type *type);
 
 #endif
