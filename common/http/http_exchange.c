@@ -303,12 +303,17 @@ on_drained(struct bufferevent *bev, void *arg)
     bufferevent_enable(bev, EV_READ);
 }
 
+/* `printf ... | nc` and its like shut their sending half down once the request is out. */
 static void
 on_closed(struct bufferevent *bev, short what, void *arg)
 {
+    struct http_exchange *exchange = arg;
+
     (void)bev;
-    (void)what;
-    http_exchange_end(arg);
+    if (exchange->state == EXCHANGE_PENDING && (what & BEV_EVENT_EOF))
+        set_deadline(exchange, exchange->server->options.half_close_ms);
+    else
+        http_exchange_end(exchange);
 }
 
 static void

@@ -5,7 +5,8 @@
  *
  *     HEAD -> BODY -> PENDING -> ANSWERING -> LINGERING -> freed
  *
- * PENDING is the owner's turn and has no deadline; every other state has one. A refused
+ * PENDING is the owner's turn and has no deadline while the client's sending half is open; every
+ * other state has one. A refused
  * request goes to ANSWERING at once. LINGERING eats what the client still sends for a while,
  * because closing over unread bytes resets the connection and loses the answer.
  */

@@ -91,6 +91,8 @@ with_defaults(const struct http_server_options *given)
         options.request_timeout_ms = 10000;
     if (options.answer_timeout_ms == 0)
         options.answer_timeout_ms = 30000;
+    if (options.half_close_ms == 0)
+        options.half_close_ms = 2000;
     return options;
 }
 

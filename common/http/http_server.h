@@ -28,8 +28,8 @@ struct http_exchange; /* one request and its answer */
  * answers later must say http_on_gone before returning. */
 typedef void http_request_fn(struct http_exchange *exchange, void *arg);
 /* The client is gone before an answer, or the server is being freed; the exchange is freed
- * after this. A client that only closed its sending half counts as gone: the two cannot be
- * told apart. */
+ * after this. A client that only closed its sending half cannot be told from one that is gone: it
+ * has half_close_ms to get its answer. */
 typedef void http_gone_fn(struct http_exchange *exchange, void *arg);
 
 struct http_server_options {
@@ -45,6 +45,7 @@ struct http_server_options {
     int64_t request_timeout_ms; /* from accept to the last byte of the request; 0: 10000; a late
                                  * one is answered 408 */
     int64_t answer_timeout_ms;  /* for a client to take its answer; 0: 30000; then it is cut off */
+    int64_t half_close_ms;      /* that a client which sends no more is still waited for; 0: 2000 */
     http_request_fn *on_request;
     void *arg;
 };

@@ -43,8 +43,8 @@ def request(*lines, body=b""):
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def send_raw(worker, data):
-    return raw_http(worker.port, data.replace(b"HOST", worker.host.encode()))
+def send_raw(worker, data, **options):
+    return raw_http(worker.port, data.replace(b"HOST", worker.host.encode()), **options)
 
 
 def status_line(answer):

@@ -99,11 +99,13 @@ def http_call(port, method, path, body=None, headers=None, timeout=15):
         connection.close()
 
 
-def raw_http(port, data, timeout=15):
+def raw_http(port, data, timeout=15, is_half_closed=False):
     """Sends bytes as they are and returns all that comes until the other side closes."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.sendall(data)
+        if is_half_closed:
+            connection.shutdown(socket.SHUT_WR)
         try:
             while chunk := connection.recv(65536):
                 answer += chunk

@@ -128,6 +128,13 @@ def test_a_malformed_request_is_refused_and_nothing_hides_behind_it(house, attac
     assert status_of(house.worker, "smuggled")["state"] == "PENDING"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/model_stats", "/task_status/unknown"])
+def test_a_client_that_shuts_its_sending_half_down_gets_its_answer(house, path):
+    """Also one that Redis has to be asked for."""
+    data = request(f"GET {path} HTTP/1.1", "Host: HOST")
+    assert status_line(send_raw(house.worker, data, is_half_closed=True)) == 200
+
+
 def test_a_pipelined_second_request_is_not_served(house):
     first = request("GET /healthz HTTP/1.1", "Host: HOST")
     assert send_raw(house.worker, first + HIDDEN).count(b"HTTP/1.1 ") == 1

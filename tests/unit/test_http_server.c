@@ -460,6 +460,32 @@ an_answer_may_come_later(void **state)
 }
 
 static void
+a_client_that_closed_its_sending_half_gets_its_answer(void **state)
+{
+    static const char request[] = GET("/later");
+    struct fixture f;
+    struct client *client;
+
+    (void)state;
+    fixture_start(&f, (struct http_server_options){.half_close_ms = 60000});
+    f.answers_later = true;
+    client = client_new(&f);
+    bufferevent_write(client->bev, request, sizeof(request) - 1);
+    UNTIL(&f, f.open != NULL);
+    shutdown(bufferevent_getfd(client->bev), SHUT_WR);
+    for (int i = 0; i < 20; i++) { /* it arrives */
+        event_base_loop(f.base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+    assert_int_equal(f.gone, 0);
+    answer(&f, f.open);
+    UNTIL(&f, client->is_closed);
+    assert_non_null(strstr(received(client), "GET /later 0"));
+    client_free(client);
+    fixture_stop(&f);
+}
+
+static void
 the_owner_is_told_when_a_client_goes_before_its_answer(void **state)
 {
     static const char request[] = GET("/later");
@@ -467,7 +493,7 @@ the_owner_is_told_when_a_client_goes_before_its_answer(void **state)
     struct client *client;
 
     (void)state;
-    fixture_start(&f, (struct http_server_options){0});
+    fixture_start(&f, (struct http_server_options){.half_close_ms = 20});
     f.answers_later = true;
     client = client_new(&f);
     bufferevent_write(client->bev, request, sizeof(request) - 1);
@@ -633,6 +659,7 @@ main(void)
         cmocka_unit_test(a_request_that_drips_is_cut_off_in_head_and_body),
         cmocka_unit_test(a_connection_that_says_nothing_is_closed_without_a_word),
         cmocka_unit_test(an_answer_may_come_later),
+        cmocka_unit_test(a_client_that_closed_its_sending_half_gets_its_answer),
         cmocka_unit_test(the_owner_is_told_when_a_client_goes_before_its_answer),
         cmocka_unit_test(the_owner_is_told_when_the_server_goes_before_the_answer),
         cmocka_unit_test(a_client_that_talks_on_while_it_waits_is_cut_off),
