@@ -6,7 +6,7 @@ Mutation = namedtuple("Mutation", "name file old new")
 
 MUTATIONS = [Mutation(*fields) for fields in [
     ("a settle that does not look for its claim", "prelude",
-     "if not payload and f.token ~= '' then return 'lost' end", ""),
+     "if not is_claimed and f.token ~= '' then return 'lost' end", ""),
     ("an end that is told to be written although another was", "prelude",
      "redis.pcall('GET', f.result) == f.document", "redis.pcall('GET', f.result)"),
     ("a repeated end that is told to be lost", "prelude",

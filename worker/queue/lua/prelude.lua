@@ -107,8 +107,7 @@ local function finish(f)
     if outcome == 'ok' then redis.call('HINCRBY', f.stats, f.state, 1) end
     if is_claimed then
         if redis.call('EXISTS', f.crashes) == 1 then
-            local payload = redis.call('HGET', f.inflight, f.token)
-            redis.call('HDEL', f.crashes, redis.sha1hex(payload))
+            redis.call('HDEL', f.crashes, redis.sha1hex(redis.call('HGET', f.inflight, f.token)))
         end
         forget(f.inflight, f.begun, f.owners, f.worker, f.token, f.id)
     end
