@@ -189,7 +189,7 @@ soak: deps ## memory and descriptors stay flat under a mix of everything: SECOND
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@SECONDS=$(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),1800) /usr/bin/python3 tests/soak/soak.py
 
-bench-cpu: deps $(if $(filter prefork gevent,$(WORKERS)),build/celery/bench/ready) ## what one job costs worker and Redis: WORKERS="native celery prefork gevent" JOBS=3000 LATENCY=2000
+bench-cpu: deps $(if $(filter prefork gevent,$(WORKERS)),build/celery/bench/ready) ## what one job costs worker and Redis: WORKERS="native celery prefork gevent" JOBS=3000 LATENCY=2000 TENANTS=1000 REPEATS=5
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@WORKERS='$(WORKERS)' JOBS=$(JOBS) /usr/bin/python3 tests/bench/cpu.py
 bench-policy: deps ## v1, v2 and paced side by side: ONLY=1.2x POLICIES=v2,paced QUICK=1 OUT=file.md

@@ -5,12 +5,16 @@ JOBS jobs (10,000) of 2 KB are pushed while the worker stands still; then it goe
 answers after LATENCY ms (0). Times are user and system time of the worker's processes, of the jobs alone; memory is the most that they ever had.
 WORKERS="native" or "celery" runs one of the two. WORKERS="celery prefork gevent" sets Celery's own workers beside ours: the same
 messages, and a task that calls the same simulator with boto3. They get a fifth of the jobs, or a hundredth where only 8 run at once.
+With TENANTS each job of our own is of one of so many tenants by chance, who take turns: WORKERS="native unfair" TENANTS=1000 REPEATS=5 tells
+what turns cost, by the medians of runs that take turns themselves.
 """
 
 import base64
 import json
 import os
+import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -26,6 +30,8 @@ from support import ROOT, Process, cpu_seconds, peak_memory_mb, until  # noqa: E
 
 JOBS = int(os.environ.get("JOBS", "10000"))
 LATENCY_MS = int(os.environ.get("LATENCY", "0"))
+TENANTS = int(os.environ.get("TENANTS") or 0)
+REPEATS = int(os.environ.get("REPEATS") or 1)
 WORKERS = (os.environ.get("WORKERS") or "native celery").split()
 CONTENT = "At 10:00 the disk was full and the replica lagged behind. " * 34
 AT_ONCE = 1000
@@ -34,7 +40,8 @@ BENCH = Path(__file__).resolve().parent
 
 
 def native_job():
-    return "analyze", json.dumps({"id": uuid.uuid4().hex, "section_name": "Timeline", "content": CONTENT})
+    tenant = {"tenant": f"customer-{random.randrange(TENANTS)}"} if TENANTS > 0 else {}
+    return "analyze", json.dumps({"id": uuid.uuid4().hex, **tenant, "section_name": "Timeline", "content": CONTENT})
 
 
 def celery_task():
@@ -114,6 +121,7 @@ class CeleryWorker(Process):
 
 CONTENDERS = {
     "native": lambda *place: Headgate(*place, native_job),
+    "unfair": lambda *place: Headgate(*place, native_job, HEADGATE_FAIR="off"),
     "celery": lambda *place: Headgate(*place, celery_task, USE_CELERY="true"),
     "prefork": lambda *place: CeleryWorker(*place, "prefork", 8),
     "gevent": lambda *place: CeleryWorker(*place, "gevent", AT_ONCE),
@@ -129,7 +137,8 @@ def wait_for(sim, worker, calls):
     until(worker.is_idle, 60)
 
 
-def measure(name, redis, sim, worker):
+def measure(redis, sim, worker):
+    """Microseconds of the worker's and of Redis' processor for a job, jobs a second, MB."""
     push(redis, worker.job, worker.warm_up)
     wait_for(sim, worker, worker.warm_up)
     worker.stop()
@@ -137,10 +146,13 @@ def measure(name, redis, sim, worker):
     before, redis_before, began = cpu_of(worker), cpu_seconds(redis.pid), time.monotonic()
     worker.cont()
     wait_for(sim, worker, worker.warm_up + worker.jobs)
-    seconds = time.monotonic() - began
-    print(f"{name}: {1e6 * (cpu_of(worker) - before) / worker.jobs:.0f} us a job, "
-          f"Redis {1e6 * (cpu_seconds(redis.pid) - redis_before) / worker.jobs:.0f} us, {worker.jobs / seconds:.0f} jobs/s, "
-          f"at most {sum(map(peak_memory_mb, worker.pids()))} MB", flush=True)
+    seconds, per_job = time.monotonic() - began, 1e6 / worker.jobs
+    return (per_job * (cpu_of(worker) - before), per_job * (cpu_seconds(redis.pid) - redis_before), worker.jobs / seconds,
+            sum(map(peak_memory_mb, worker.pids())))
+
+
+def say(name, figures):
+    print("{}: {:.0f} us a job, Redis {:.0f} us, {:.0f} jobs/s, at most {:.0f} MB".format(name, *figures), flush=True)
 
 
 def run(name, directory):
@@ -153,16 +165,20 @@ def run(name, directory):
     try:
         redis = running(RedisServer(directory / "redis"))
         sim = running(Simulator(directory / "sim", {"default": {"latency_ms": LATENCY_MS, "reply": "feedback"}}))
-        measure(name, redis, sim, running(CONTENDERS[name](directory / "worker", redis, sim)))
+        return measure(redis, sim, running(CONTENDERS[name](directory / "worker", redis, sim)))
     finally:
         for process in processes:
             process.kill()
 
 
 def main():
-    for name in WORKERS:
+    runs = {name: [] for name in WORKERS}
+    for name in WORKERS * REPEATS:
         with tempfile.TemporaryDirectory() as directory:
-            run(name, Path(directory))
+            runs[name].append(run(name, Path(directory)))
+        say(name, runs[name][-1])
+    for name in runs if REPEATS > 1 else ():
+        say(f"median of {name}", map(statistics.median, zip(*runs[name])))
 
 
 if __name__ == "__main__":
