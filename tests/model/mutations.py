@@ -43,7 +43,7 @@ MUTATIONS = [Mutation(*fields) for fields in [
      "cut_head(#payloads)", "cut_head(#payloads - 1)"),
     ("a claim that takes a sorted job twice", "claim", "redis.call('HDEL', sorted_jobs, unpack(taken))", ""),
     ("a claim that forgets a tenant's turn", "claim",
-     "redis.call('ZADD', turns, 'NX', virtual + step_of(tenant) + place * TICK, tenant)", ""),
+     "redis.call('ZADD', turns, 'NX', unpack(first_turns))", ""),
     ("a claim that numbers sorted jobs anew", "claim",
      "redis.call('HINCRBY', sorted_jobs, 'last', #payloads)", "#payloads"),
     ("a claim that leaves turns behind", "claim",

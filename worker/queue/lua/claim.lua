@@ -23,8 +23,8 @@ local queue, delayed, delayed_jobs, inflight, begun, inbox, workers, paused, cra
 local worker, max, token, max_bytes, mode =
     ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local SORT_JOBS, SORT_BYTES, PASSED_TURNS, GONE_TENANTS = 256, 4 * 1024 * 1024, 256, 1000
--- Of virtual time, for each job that has come: it only decides between equal times.
-local TICK = 1e-9
+-- A turn's virtual time for a weight of 1. Whole numbers, as Redis is slow with others in small sets.
+local TURN = 1e9
 -- When to ask again for a tenant that has its most claims.
 local CAP_MS = 100
 
@@ -48,6 +48,7 @@ local count_crashes = redis.call('EXISTS', crashes) == 1
 
 local settings = mode ~= 'plain' and ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
 local claims = {} -- of a tenant, by its number
+local just_sorted = {} -- payloads by the names of their jobs
 
 local function settings_of(tenant)
     return settings[tenant] or settings['*'] or {1, 0}
@@ -55,13 +56,14 @@ end
 
 -- What a turn of a tenant takes of virtual time.
 local function step_of(tenant)
-    return 1 / settings_of(tenant)[1]
+    return math.floor(TURN / settings_of(tenant)[1])
 end
 
 -- Has this tenant its most claims?
 local function is_at_cap(tenant)
-    local cap, number = settings_of(tenant)[2], number_of(tenant)
-    if not has_caps or cap == 0 then return false end
+    local cap = has_caps and settings_of(tenant)[2] or 0
+    if cap == 0 then return false end
+    local number = number_of(tenant)
     claims[number] = claims[number] or redis.call('ZCOUNT', busy, number, number)
     return claims[number] >= cap
 end
@@ -154,21 +156,23 @@ local function sort_head()
         if not payload then break end
         payloads[#payloads + 1], bytes_read = payload, bytes_read + #payload
     end
-    local jobs, places, known = {}, {}, {}
+    local jobs, places, first_turns, numbers = {}, {}, {}, {}
     local virtual = tonumber(redis.call('HGET', sorted_jobs, 'time') or 0)
     local last = redis.call('HINCRBY', sorted_jobs, 'last', #payloads)
     for i, payload in ipairs(payloads) do
         local place = last - #payloads + i
         local name = string.format(i <= given_back and '0%015.0f' or '1%015.0f', place)
         local tenant = tenant_of(payload)
-        jobs[2 * i - 1], jobs[2 * i] = name, payload
-        if not known[tenant] then
-            known[tenant] = number_of(tenant)
-            redis.call('ZADD', turns, 'NX', virtual + step_of(tenant) + place * TICK, tenant)
+        jobs[2 * i - 1], jobs[2 * i], just_sorted[name] = name, payload, payload
+        if not numbers[tenant] then
+            numbers[tenant] = number_of(tenant)
+            first_turns[#first_turns + 1] = virtual + step_of(tenant) + place
+            first_turns[#first_turns + 1] = tenant
         end
-        places[2 * i - 1], places[2 * i] = known[tenant], name
+        places[2 * i - 1], places[2 * i] = numbers[tenant], name
     end
     redis.call('HSET', sorted_jobs, unpack(jobs))
+    redis.call('ZADD', turns, 'NX', unpack(first_turns))
     redis.call('ZADD', sorted, unpack(places))
     cut_head(#payloads)
     if waiting > 0 then reply[1] = 'full' end
@@ -205,7 +209,7 @@ local function take_turns()
             if is_at_cap(tenant) then
                 passed, look_ms = passed + 1, CAP_MS
             else
-                local payload = redis.call('HGET', sorted_jobs, name)
+                local payload = just_sorted[name] or redis.call('HGET', sorted_jobs, name)
                 if payload and not take(payload, nil, tenant) then break end
                 taken[#taken + 1], passed = name, 0
                 own[tenant].used = own[tenant].used + 1

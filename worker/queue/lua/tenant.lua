@@ -11,6 +11,7 @@ local TENANT_STEPS = 50000 -- about 10 ms
 local SHORT_STEPS, STEPS_PER_BYTE = 1000, 1 / 8
 -- Looking for a mark is a step more for so many bytes, as is looking for the end of a text.
 local MARK_BYTES, TEXT_BYTES = 8, 1000
+local PLAIN_BYTES = 256    -- of what can be looked at in one go
 local TENANT_BYTES = 256   -- a longer name counts by its digest
 local TENANT_NAMES = {'tenant', 'user_id', 'session_id'}
 local QUOTE, BACKSLASH, OPEN = 34, 92, {[91] = true, [123] = true}
@@ -56,14 +57,19 @@ local function depth_between(json, at, to)
     return depth
 end
 
+-- Is this place in the outermost object and in none within? Soon seen where nothing opens before.
+local function is_outermost(json, at)
+    if at <= PLAIN_BYTES and match(sub(json, 1, at - 1), '^%s*{[^%[%]{}\\]*$') then return true end
+    if at < #json / 2 then return depth_between(json, 1, at) == 1 end
+    return depth_between(json, at, #json + 1) == -1
+end
+
 -- The text, as it is written, that the outermost object has under this name, or nil.
 local function text_of(json, name)
     local at, last = find(json, '"' .. name .. '"', 1, true)
     while at and steps < most_steps do
         local value = byte(json, at - 1) ~= BACKSLASH and match(json, '^%s*:%s*()"', last + 1)
-        local is_near = at < #json / 2
-        if value and (is_near and depth_between(json, 1, at) == 1 or
-            not is_near and depth_between(json, at, #json + 1) == -1) then
+        if value and is_outermost(json, at) then
             local close = text_end(json, value)
             return close and sub(json, value + 1, close - 1)
         end
