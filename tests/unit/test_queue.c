@@ -326,6 +326,60 @@ a_claim_moves_jobs_from_the_head_into_the_record(void **state)
 }
 
 static void
+push_large(struct fixture *f, char name)
+{
+    char *job = malloc(100001);
+
+    assert_non_null(job);
+    memset(job, name, 100000);
+    job[100000] = '\0';
+    push(f, job);
+    free(job);
+}
+
+static void
+claim_bytes(struct fixture *f, int64_t max_bytes)
+{
+    queue_claim(f->queue, 8, max_bytes, on_claims, f);
+    wait_answer(f);
+}
+
+static void
+a_claim_brings_as_many_bytes_as_it_may_and_says_when_more_are_there(void **state)
+{
+    struct fixture *f = *state;
+
+    push_large(f, 'a');
+    push_large(f, 'b');
+    push_large(f, 'c');
+    claim_bytes(f, 250000);
+    assert_int_equal(f->claim_count, 2);
+    assert_int_equal(f->claims[1].payload[0], 'b');
+    assert_int_equal(f->claim_status, CLAIM_FULL);
+    claim_bytes(f, 150000);
+    assert_int_equal(f->claim_count, 1);
+    assert_int_equal(f->claims[0].payload[0], 'c');
+    assert_int_equal(f->claim_status, CLAIM_OK);
+}
+
+/* It has to be run, too. */
+static void
+a_job_larger_than_a_claim_may_be_comes_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    push_large(f, 'a');
+    push(f, "two");
+    claim_bytes(f, 10);
+    assert_int_equal(f->claim_count, 1);
+    assert_int_equal(f->claims[0].payload_len, 100000);
+    assert_int_equal(f->claim_status, CLAIM_FULL);
+    claim_bytes(f, 10);
+    assert_string_equal(f->claims[0].payload, "two");
+    assert_int_equal(f->claim_status, CLAIM_OK);
+}
+
+static void
 a_worker_without_a_beat_gets_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -1033,6 +1087,8 @@ main(void)
         QUEUE_TEST(a_claim_moves_jobs_from_the_head_into_the_record),
         QUEUE_TEST(a_worker_without_a_beat_gets_nothing),
         QUEUE_TEST(a_dead_letter_is_not_lost_when_its_queue_is_no_list),
+        QUEUE_TEST(a_claim_brings_as_many_bytes_as_it_may_and_says_when_more_are_there),
+        QUEUE_TEST(a_job_larger_than_a_claim_may_be_comes_alone),
         QUEUE_TEST(a_claim_never_overwrites_one_that_is_on_the_record),
         QUEUE_TEST(a_worker_whose_lease_has_ended_gets_nothing_until_it_beats),
         QUEUE_TEST(payloads_are_claimed_byte_for_byte),

@@ -25,6 +25,8 @@ local worker, max, token, max_bytes, mode =
 local SORT_JOBS, SORT_BYTES, PASSED_TURNS, GONE_TENANTS = 256, 4 * 1024 * 1024, 256, 1000
 -- A turn's virtual time for a weight of 1. Whole numbers, as Redis is slow with others in small sets.
 local TURN = 1e9
+-- Jobs above this are not read just to be left: a read of 8 MiB takes 20 ms.
+local LARGE_BYTES = 64 * 1024
 -- When to ask again for a tenant that has its most claims.
 local CAP_MS = 100
 
@@ -41,7 +43,7 @@ local has_caps = mode == 'caps'
 if is_paused or max == 0 or has_caps then waiting = waiting + empty_inbox(inbox, queue) end
 if is_paused or max == 0 then return {is_paused and 'paused' or 'ok', -1} end
 
-local reply, bytes, look_ms = {'ok', -1}, 0, nil
+local reply, bytes, last_bytes, look_ms = {'ok', -1}, 0, 0, nil
 local count_crashes = redis.call('EXISTS', crashes) == 1
 
 -- ---- tenants ----
@@ -93,12 +95,20 @@ local function take(payload, history, tenant)
     reply[#reply + 1] = history or ''
     reply[#reply + 1] = died or '0'
     reply[#reply + 1] = payload
-    token, max, bytes = token + 1, max - 1, bytes + #payload
+    token, max, bytes, last_bytes = token + 1, max - 1, bytes + #payload, #payload
     return true
 end
 
+-- Is there room for another, thought to be as large as the last one?
+local function has_room()
+    if last_bytes > LARGE_BYTES and bytes + last_bytes > max_bytes then
+        reply[1], max = 'full', 0
+    end
+    return max > 0
+end
+
 local function take_inbox()
-    while max > 0 do
+    while has_room() do
         local payload = redis.call('LINDEX', inbox, 0)
         if not payload or not take(payload) then break end
         redis.call('LPOP', inbox)
@@ -131,12 +141,12 @@ local function cut_head(count)
     given_back, waiting = still, waiting - count
 end
 
--- The head of the queue as it is, up to the first job that has a tenant to be sorted by.
-local function take_head()
+-- The head of the queue as it is, up to the first job that has a tenant to be sorted by. The first one
+-- may have been looked at already.
+local function take_head(payload)
     local taken, is_left = 0, waiting > max
-    while max > 0 do
-        local payload = redis.call('LINDEX', queue, taken)
-        if not payload then break end
+    while taken < waiting and has_room() do
+        payload = taken == 0 and payload or redis.call('LINDEX', queue, taken)
         if mode ~= 'plain' and is_left and tenant_of(payload) ~= '' then
             reply[1] = 'full'
             break
@@ -233,16 +243,18 @@ end
 local function is_to_be_sorted()
     if mode == 'plain' or waiting == 0 then return false end
     if has_turns or has_caps then return true end
-    return waiting > max and (tenant_of(redis.call('LINDEX', queue, 0)) ~= '' or
-        tenant_of(redis.call('LINDEX', queue, -1)) ~= '')
+    if waiting <= max then return false end
+    local head = redis.call('LINDEX', queue, 0)
+    return tenant_of(head) ~= '' or tenant_of(redis.call('LINDEX', queue, -1)) ~= '', head
 end
 
 take_inbox()
 take_delayed()
-local has_sorted = max > 0 and is_to_be_sorted()
+local has_sorted, head = false, nil
+if max > 0 then has_sorted, head = is_to_be_sorted() end
 if has_sorted then sort_head() end
 if has_sorted or has_turns then take_turns() end
-if not has_sorted then take_head() end
+if not has_sorted then take_head(head) end
 
 local next_due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 if next_due then reply[2] = math.max(0, tonumber(next_due) - now) end
