@@ -23,7 +23,7 @@ check_models(const struct model_list *notes)
         MUST(model->name[0] != '\0' && model->id[0] != '\0' && model->display[0] != '\0');
         MUST(model->rpm >= 0 && model->tpm >= 0 && model->call_timeout_ms >= 0);
         MUST((model->input_price < 0) == (model->output_price < 0));
-        MUST(model->base_url == NULL || strncmp(model->base_url, "http", 4) == 0);
+        MUST(model->base_url == NULL || strncasecmp(model->base_url, "http", 4) == 0);
     }
 }
 
