@@ -162,6 +162,9 @@ local function permit(cost)
     if model.scout > 0 and model.emptied > 0 then measure_window() end
     if model.pause_s > 0 and model.scout == 0 then
         model.scout, model.due = model.number, now + SCOUT_S
+        if model.emptied == 0 then -- an outage is over: it would look like a quota that fell
+            for _, s in ipairs(quotas) do begin_interval(s) end
+        end
     end
 end
 
@@ -203,7 +206,9 @@ local function cut(s)
         return
     elseif progress(s) < 0.25 ^ 3 or s.probe < 0.8 * s.sent then
         s.known = max(s.known, s.quota)
-        s.quota = s.quota * min(1, max(0.8, 0.6 + 0.4 * measured / s.quota))
+        -- A halved quota is followed fast; what is below that may be refusals at random.
+        local gap = max(0, min(0.5, 1 - measured / s.quota))
+        s.quota = s.quota * (1 - (s.quota > 0.5 * s.known and 0.6 or 0.4) * gap)
     else
         if progress(s) > 0.5 ^ 3 then s.known = 0 end
         s.quota = min(max(s.quota, rate(s)), max(0.8 * s.quota, measured))
