@@ -2,8 +2,7 @@
 #include "worker/queue/queue.h"
 
 #include "common/memory.h"
-#include "tests/support/loop.h"
-#include "tests/support/redis_server.h"
+#include "tests/support/queue_bench.h"
 #include "worker/queue/desk.h"
 #include "worker/queue/desk_view.h"
 #include "worker/queue/tenants.h"
@@ -17,274 +16,88 @@
 
 #include <cmocka.h>
 
-#define LIMIT_MS     10000
-#define CLAIMS_MAX   64
-#define KEY(what)    "headgate:{q}:" what
 #define HEAVY_WEIGHT 4
 
-struct fixture {
-    struct event_base *base;
-    struct redis_server *server;
-    struct redis_route *route;
-    struct desk *desk;
-    struct queue *queue; /* of worker "w1" */
-    struct queue *other; /* of worker "w2" */
-    bool is_ready;
-    int answers;
-    char order[1024]; /* what the last claim brought: "a1 b1" */
-    enum claim_status status;
-    int64_t next_due_ms;
-    uint64_t tokens[CLAIMS_MAX];
-    struct queue_view view;
-};
-
+/* Adds "a1" of {"tenant":"a","n":1}, "-1" of {"n":1}. */
 static void
-on_state(bool is_ready, const struct error *why, void *arg)
+add_name(char *names, size_t size, const char *payload)
 {
-    (void)why;
-    ((struct fixture *)arg)->is_ready = is_ready;
-}
-
-static struct queue *
-new_queue(struct fixture *f, const char *worker)
-{
-    return queue_new(&(struct queue_options){
-        .base = f->base,
-        .route = f->route,
-        .prefix = "headgate",
-        .name = "q",
-        .worker = worker,
-        .lease_ms = 60000,
-        .result_ttl_ms = 60000,
-        .dead_max = 2,
-        .is_fair = true,
-    });
-}
-
-static void
-wait_answer(struct fixture *f)
-{
-    assert_true(loop_until_count(f->base, &f->answers, 1, LIMIT_MS));
-    f->answers = 0;
-}
-
-static void
-on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
-{
-    struct fixture *f = arg;
-
-    assert_null(error);
-    f->next_due_ms = reply->next_due_ms;
-    f->answers++;
-}
-
-static void
-do_beat(struct fixture *f, struct queue *queue)
-{
-    queue_beat(queue, 0, false, on_beat, f);
-    wait_answer(f);
-}
-
-/* "a1" of {"tenant":"a","n":1}, "-1" of {"n":1}. */
-static void
-add_name(struct fixture *f, const char *payload)
-{
-    size_t used = strlen(f->order);
+    size_t used = strlen(names);
     char tenant[32] = "-";
     const char *number = strstr(payload, "\"n\":");
 
     sscanf(payload, "{\"tenant\":\"%31[^\"]", tenant);
-    snprintf(f->order + used, sizeof(f->order) - used, "%s%s%d", used > 0 ? " " : "", tenant,
+    snprintf(names + used, size - used, "%s%s%d", used > 0 ? " " : "", tenant,
              number == NULL ? 0 : atoi(number + 4));
 }
 
-static void
-on_claims(enum claim_status status, struct claim *claims, int count, int64_t next_due_ms,
-          const struct error *error, void *arg)
-{
-    struct fixture *f = arg;
-
-    assert_null(error);
-    f->order[0] = '\0';
-    f->status = status;
-    f->next_due_ms = next_due_ms;
-    for (int i = 0; i < count; i++) {
-        f->tokens[i] = claims[i].token;
-        add_name(f, claims[i].payload);
-        free(claims[i].payload);
-    }
-    f->answers++;
-}
-
+/* What a claim brings: "a1 b1". */
 static const char *
-claim(struct fixture *f, struct queue *queue, int max)
+claim(struct queue_bench *f, struct queue *queue, int max)
 {
-    queue_claim(queue, max, QUEUE_CLAIM_BYTES, on_claims, f);
-    wait_answer(f);
-    return f->order;
+    static char names[1024];
+
+    queue_bench_claim(f, queue, max);
+    names[0] = '\0';
+    for (int i = 0; i < f->claim_count; i++)
+        add_name(names, sizeof(names), f->claims[i].payload);
+    return names;
 }
 
 static void
-on_settled(enum settle_status status, void *arg)
-{
-    assert_int_equal(status, SETTLE_OK);
-    ((struct fixture *)arg)->answers++;
-}
-
-static void
-settle(struct fixture *f, struct queue *queue, uint64_t token)
+settle(struct queue_bench *f, struct queue *queue, uint64_t token)
 {
     struct evbuffer *document = xevbuffer();
 
-    queue_settle(queue, token,
-                 &(struct settlement){.id = "", .state = "succeeded", .document = document},
-                 on_settled, f);
+    assert_int_equal(
+        SETTLE_OK, queue_bench_settle(
+                       f, queue, token,
+                       &(struct settlement){.id = "", .state = "succeeded", .document = document}));
     evbuffer_free(document);
-    wait_answer(f);
-}
-
-static void
-on_delayed(int64_t due_in_ms, void *arg)
-{
-    assert_true(due_in_ms >= 0);
-    ((struct fixture *)arg)->answers++;
-}
-
-static void
-on_left(int64_t given_back, const struct error *error, void *arg)
-{
-    (void)given_back;
-    assert_null(error);
-    ((struct fixture *)arg)->answers++;
-}
-
-static void
-leave(struct fixture *f, struct queue *queue)
-{
-    queue_leave(queue, on_left, f);
-    wait_answer(f);
-}
-
-static void
-on_stats(const redisReply *reply, const struct error *error, void *arg)
-{
-    struct fixture *f = arg;
-
-    assert_null(error);
-    f->view = queue_view_read(reply);
-    f->answers++;
-}
-
-static void
-look(struct fixture *f)
-{
-    desk_stats(f->desk, "q", on_stats, f);
-    wait_answer(f);
-}
-
-static void
-push(struct fixture *f, const char *payload)
-{
-    redis_server_do(f->server, "RPUSH q %s", payload);
 }
 
 /* Jobs first to last of a tenant; NULL: of nobody. */
 static void
-push_jobs(struct fixture *f, const char *tenant, int first, int last)
+push_jobs(struct queue_bench *f, const char *tenant, int first, int last)
 {
     for (int n = first; n <= last; n++) {
         char *payload = tenant == NULL ? xasprintf("{\"n\":%d}", n)
                                        : xasprintf("{\"tenant\":\"%s\",\"n\":%d}", tenant, n);
 
-        push(f, payload);
+        queue_bench_push(f, payload);
         free(payload);
     }
 }
 
-static long long
-number(struct fixture *f, const char *command)
-{
-    redisReply *reply = redis_server_ask(f->server, command);
-    long long value = reply->integer;
-
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    freeReplyObject(reply);
-    return value;
-}
-
 /* The list, as everybody sees it. */
 static const char *
-list(struct fixture *f)
+list(struct queue_bench *f)
 {
+    static char names[1024];
     redisReply *reply = redis_server_ask(f->server, "LRANGE q 0 -1");
 
-    f->order[0] = '\0';
+    names[0] = '\0';
     for (size_t i = 0; i < reply->elements; i++)
-        add_name(f, reply->element[i]->str);
+        add_name(names, sizeof(names), reply->element[i]->str);
     freeReplyObject(reply);
-    return f->order;
-}
-
-static bool
-w1_is_struck_off(void *arg)
-{
-    redisReply *reply =
-        redis_server_ask(((struct fixture *)arg)->server, "ZSCORE %s w1", KEY("workers"));
-    bool is_gone = reply->type == REDIS_REPLY_NIL;
-
-    freeReplyObject(reply);
-    return is_gone;
+    return names;
 }
 
 /* "w1" dies, and "w2" notices. */
 static void
-reap_w1(struct fixture *f)
+reap_w1(struct queue_bench *f)
 {
-    redis_server_do(f->server, "ZADD %s 1 w1", KEY("workers"));
-    queue_reap(f->other, "w1");
-    assert_true(loop_until(f->base, w1_is_struck_off, f, LIMIT_MS));
+    queue_bench_end_lease(f, "w1");
+    queue_bench_reap(f);
 }
 
 static void
-assert_nothing_is_left(struct fixture *f)
+assert_nothing_is_left(struct queue_bench *f)
 {
-    assert_int_equal(0, number(f, "EXISTS q " KEY("sorted") " " KEY("sorted:jobs") " " KEY(
-                                      "turns") " " KEY("returned") " " KEY("busy")));
-}
+    static const char keys[] = "EXISTS q " KEY("sorted") " " KEY("sorted:jobs") " " KEY(
+        "turns") " " KEY("returned") " " KEY("busy");
 
-static int
-setup(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    struct redis_url url = {0};
-
-    f->server = redis_server_new(NULL);
-    f->base = event_base_new();
-    snprintf(url.path, sizeof(url.path), "%s", f->server->socket);
-    f->route = redis_route_new(f->base, &url, "test", on_state, f);
-    assert_true(loop_until_flag(f->base, &f->is_ready, true, LIMIT_MS));
-    f->desk = desk_new(f->route, "headgate");
-    f->queue = new_queue(f, "w1");
-    f->other = new_queue(f, "w2");
-    do_beat(f, f->queue);
-    do_beat(f, f->other);
-    *state = f;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    redis_route_free(f->route);
-    queue_free(f->queue);
-    queue_free(f->other);
-    desk_free(f->desk);
-    event_base_free(f->base);
-    redis_server_free(f->server);
-    free(f);
-    return 0;
+    assert_int_equal(0, queue_bench_number(f, keys));
 }
 
 /* ---- whose turn it is ---- */
@@ -292,7 +105,7 @@ teardown(void **state)
 static void
 jobs_that_can_all_be_taken_come_as_they_were_pushed(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 3);
     push_jobs(f, "b", 1, 1);
@@ -303,18 +116,18 @@ jobs_that_can_all_be_taken_come_as_they_were_pushed(void **state)
 static void
 a_queue_where_nobody_names_a_tenant_stays_a_list(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, NULL, 1, 5);
     assert_string_equal("-1 -2", claim(f, f->queue, 2));
-    assert_int_equal(3, number(f, "LLEN q"));
-    assert_int_equal(0, number(f, "EXISTS " KEY("sorted")));
+    assert_int_equal(3, queue_bench_number(f, "LLEN q"));
+    assert_int_equal(0, queue_bench_number(f, "EXISTS " KEY("sorted")));
 }
 
 static void
 a_flood_delays_another_tenant_by_one_job_of_its_own(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "flood", 1, 50);
     push_jobs(f, "quiet", 1, 2);
@@ -327,7 +140,7 @@ a_flood_delays_another_tenant_by_one_job_of_its_own(void **state)
 static void
 jobs_without_a_tenant_are_one_tenant_s(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, NULL, 1, 50);
     push_jobs(f, "quiet", 1, 1);
@@ -337,20 +150,20 @@ jobs_without_a_tenant_are_one_tenant_s(void **state)
 static void
 a_named_tenant_in_the_middle_of_a_plain_list_is_seen_when_it_is_reached(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, NULL, 1, 3);
     push_jobs(f, "a", 1, 2);
     push_jobs(f, NULL, 4, 6);
     assert_string_equal("-1 -2 -3", claim(f, f->queue, 5));
-    assert_int_equal(CLAIM_FULL, f->status);
+    assert_int_equal(CLAIM_FULL, f->claim_status);
     assert_string_equal("a1 -4", claim(f, f->queue, 2));
 }
 
 static void
 tenants_share_by_their_weights(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     struct tenant heavy = {.name = (char[]){"a"}, .weight = HEAVY_WEIGHT};
     struct tenants tenants = {
         .named = &heavy, .count = 1, .others = {.name = (char[]){"*"}, .weight = 1}};
@@ -364,7 +177,7 @@ tenants_share_by_their_weights(void **state)
 static void
 who_leaves_and_comes_back_has_gained_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 9);
     push_jobs(f, "b", 1, 9);
@@ -380,7 +193,7 @@ who_leaves_and_comes_back_has_gained_nothing(void **state)
 static void
 ever_new_tenants_neither_overtake_nor_starve_who_waits(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "old", 1, 9);
     push_jobs(f, "z", 1, 1);
@@ -396,21 +209,21 @@ ever_new_tenants_neither_overtake_nor_starve_who_waits(void **state)
 static void
 tenants_that_are_gone_are_forgotten_a_bounded_number_at_a_time(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 4);
     assert_string_equal("a1", claim(f, f->queue, 1));
     redis_server_do(f->server, "EVAL %s 1 " KEY("turns"),
                     "for i = 1, 1500 do redis.call('ZADD', KEYS[1], 0, 'gone' .. i) end");
     assert_string_equal("", claim(f, f->queue, 1));
-    assert_int_equal(CLAIM_FULL, f->status);
+    assert_int_equal(CLAIM_FULL, f->claim_status);
     assert_string_equal("a2", claim(f, f->queue, 1));
 }
 
 static void
 a_tenant_s_own_jobs_stay_in_their_order(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 20);
     push_jobs(f, "b", 1, 1);
@@ -425,7 +238,7 @@ a_tenant_s_own_jobs_stay_in_their_order(void **state)
 static void
 equal_jobs_are_as_many_as_were_pushed(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     for (int i = 0; i < 5; i++)
         push_jobs(f, "a", 1, 1);
@@ -437,22 +250,22 @@ equal_jobs_are_as_many_as_were_pushed(void **state)
 static void
 a_long_queue_is_sorted_part_by_part(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 600);
     assert_string_equal("a1", claim(f, f->queue, 1));
-    assert_int_equal(600 - 256, number(f, "LLEN q"));
+    assert_int_equal(600 - 256, queue_bench_number(f, "LLEN q"));
     claim(f, f->queue, 1);
     claim(f, f->queue, 1);
     assert_string_equal("a4", claim(f, f->queue, 1));
-    assert_int_equal(0, number(f, "LLEN q"));
-    assert_int_equal(596, number(f, "ZCARD " KEY("sorted")));
+    assert_int_equal(0, queue_bench_number(f, "LLEN q"));
+    assert_int_equal(596, queue_bench_number(f, "ZCARD " KEY("sorted")));
 }
 
 static void
 large_jobs_are_sorted_a_few_at_a_time(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     size_t size = 3 * 1024 * 1024;
     char *payload = xcalloc(1, size + 64);
     int at = sprintf(payload, "{\"tenant\":\"a\",\"n\":1,\"content\":\"");
@@ -460,12 +273,12 @@ large_jobs_are_sorted_a_few_at_a_time(void **state)
     memset(payload + at, 'x', size);
     memcpy(payload + at + size, "\"}", 3);
     for (int i = 0; i < 6; i++)
-        push(f, payload);
+        queue_bench_push(f, payload);
     free(payload);
     assert_string_equal("a1", claim(f, f->queue, 1));
-    assert_int_equal(4, number(f, "LLEN q"));
+    assert_int_equal(4, queue_bench_number(f, "LLEN q"));
     assert_string_equal("a1 a1 a1", claim(f, f->queue, 5));
-    assert_int_equal(CLAIM_FULL, f->status);
+    assert_int_equal(CLAIM_FULL, f->claim_status);
 }
 
 /* ---- who takes part ---- */
@@ -473,7 +286,7 @@ large_jobs_are_sorted_a_few_at_a_time(void **state)
 static void
 a_worker_that_is_not_fair_takes_what_is_sorted_and_sorts_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 4);
     push_jobs(f, "b", 1, 1);
@@ -482,7 +295,7 @@ a_worker_that_is_not_fair_takes_what_is_sorted_and_sorts_nothing(void **state)
     push_jobs(f, "b", 2, 2);
     queue_set_fairness(f->other, false, NULL);
     assert_string_equal("b1 a2 a3 a4 a5", claim(f, f->other, 5));
-    assert_int_equal(2, number(f, "LLEN q"));
+    assert_int_equal(2, queue_bench_number(f, "LLEN q"));
     assert_string_equal("a6 b2", claim(f, f->other, 5));
     assert_nothing_is_left(f);
 }
@@ -490,7 +303,7 @@ a_worker_that_is_not_fair_takes_what_is_sorted_and_sorts_nothing(void **state)
 static void
 jobs_that_are_given_back_are_the_next_of_their_tenants(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "a", 1, 6);
     push_jobs(f, "b", 1, 2);
@@ -505,7 +318,7 @@ jobs_that_are_given_back_are_the_next_of_their_tenants(void **state)
 static void
 when_the_last_worker_leaves_all_that_waits_is_in_the_list_as_it_was_pushed(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_jobs(f, "b", 1, 2);
     push_jobs(f, "a", 1, 2);
@@ -513,48 +326,74 @@ when_the_last_worker_leaves_all_that_waits_is_in_the_list_as_it_was_pushed(void 
     push_jobs(f, NULL, 1, 1);
     assert_string_equal("b1 a1", claim(f, f->queue, 2));
     push_jobs(f, "a", 3, 3);
-    leave(f, f->other);
+    queue_bench_leave(f, f->other);
     assert_string_equal("a3", list(f));
-    leave(f, f->queue);
+    queue_bench_leave(f, f->queue);
     assert_string_equal("b1 a1 b2 a2 b3 -1 a3", list(f));
-    assert_int_equal(0, number(f, "EXISTS " KEY("sorted") " " KEY("sorted:jobs") " " KEY("turns")));
+    assert_int_equal(
+        0, queue_bench_number(f, "EXISTS " KEY("sorted") " " KEY("sorted:jobs") " " KEY("turns")));
 }
 
 static void
 a_beat_tells_of_jobs_that_no_blocking_pop_sees(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    do_beat(f, f->other);
+    queue_bench_beat(f, f->other);
     assert_int_equal(-1, f->next_due_ms);
     push_jobs(f, "a", 1, 3);
     claim(f, f->queue, 1);
-    do_beat(f, f->other);
+    queue_bench_beat(f, f->other);
     assert_int_equal(0, f->next_due_ms);
+}
+
+struct look {
+    struct queue_bench *bench;
+    struct queue_view view;
+};
+
+static void
+on_stats(const redisReply *reply, const struct error *error, void *arg)
+{
+    struct look *look = arg;
+
+    assert_null(error);
+    look->view = queue_view_read(reply);
+    look->bench->answers++;
+}
+
+static struct queue_view
+see(struct queue_bench *f)
+{
+    struct desk *desk = desk_new(f->route, "headgate");
+    struct look look = {.bench = f};
+
+    desk_stats(desk, "q", on_stats, &look);
+    queue_bench_wait(f);
+    desk_free(desk);
+    return look.view;
 }
 
 static void
 sorted_jobs_count_as_waiting_and_the_oldest_is_found(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{\"tenant\":\"a\",\"n\":1,\"enqueued_at\":1000}");
-    push(f, "{\"tenant\":\"b\",\"n\":1,\"enqueued_at\":2000}");
+    queue_bench_push(f, "{\"tenant\":\"a\",\"n\":1,\"enqueued_at\":1000}");
+    queue_bench_push(f, "{\"tenant\":\"b\",\"n\":1,\"enqueued_at\":2000}");
     push_jobs(f, "a", 2, 3);
     assert_string_equal("a1", claim(f, f->queue, 1));
-    push(f, "{\"tenant\":\"c\",\"n\":1,\"enqueued_at\":3000}");
-    look(f);
-    assert_int_equal(4, f->view.waiting);
-    assert_true(f->view.oldest_seconds > 0);
+    queue_bench_push(f, "{\"tenant\":\"c\",\"n\":1,\"enqueued_at\":3000}");
+    assert_int_equal(4, see(f).waiting);
+    assert_true(see(f).oldest_seconds > 0);
     assert_string_equal("b1", claim(f, f->queue, 1));
-    look(f);
-    assert_int_equal(3, f->view.waiting);
+    assert_int_equal(3, see(f).waiting);
 }
 
 /* ---- most claims ---- */
 
 static void
-limit_a_to(struct fixture *f, int64_t most)
+limit_a_to(struct queue_bench *f, int64_t most)
 {
     struct tenant limited = {.name = (char[]){"a"}, .weight = 1, .max_in_flight = most};
     struct tenants tenants = {
@@ -567,64 +406,61 @@ limit_a_to(struct fixture *f, int64_t most)
 static void
 a_tenant_has_no_more_claims_than_it_may_in_the_whole_cluster(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     uint64_t first;
 
     limit_a_to(f, 2);
     push_jobs(f, "a", 1, 5);
     push_jobs(f, "b", 1, 3);
     assert_string_equal("a1 b1", claim(f, f->queue, 2));
-    first = f->tokens[0];
+    first = f->claims[0].token;
     assert_string_equal("a2 b2 b3", claim(f, f->other, 5));
     assert_in_range(f->next_due_ms, 1, 1000); /* it is worth another look */
     assert_string_equal("", claim(f, f->other, 5));
     settle(f, f->queue, first);
     assert_string_equal("a3", claim(f, f->other, 5));
-    assert_int_equal(2, number(f, "ZCARD " KEY("busy")));
+    assert_int_equal(2, queue_bench_number(f, "ZCARD " KEY("busy")));
 }
 
 static void
 a_dead_worker_s_claims_do_not_count_any_more(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     limit_a_to(f, 2);
     push_jobs(f, "a", 1, 4);
     assert_string_equal("a1 a2", claim(f, f->queue, 4));
     reap_w1(f);
-    assert_int_equal(0, number(f, "ZCARD " KEY("busy")));
+    assert_int_equal(0, queue_bench_number(f, "ZCARD " KEY("busy")));
     assert_string_equal("a1 a2", claim(f, f->other, 4));
 }
 
 static void
 a_retry_waits_for_its_tenant_s_room(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     limit_a_to(f, 1);
     push_jobs(f, "a", 1, 3);
     assert_string_equal("a1", claim(f, f->queue, 3));
-    queue_delay(f->queue, f->tokens[0],
-                &(struct delay){.id = "x", .history = {.attempts = 1}, .counter = "retried"},
-                on_delayed, f);
-    wait_answer(f);
+    queue_bench_delay(f, f->claims[0].token,
+                      &(struct delay){.id = "x", .history = {.attempts = 1}, .counter = "retried"});
     assert_string_equal("a1", claim(f, f->queue, 3)); /* due now, and there is room */
-    queue_delay(f->queue, f->tokens[0],
-                &(struct delay){
-                    .id = "x", .history = {.attempts = 1}, .due_ms = 60000, .counter = "retried"},
-                on_delayed, f);
-    wait_answer(f);
+    queue_bench_delay(
+        f, f->claims[0].token,
+        &(struct delay){
+            .id = "x", .history = {.attempts = 1}, .due_ms = 60000, .counter = "retried"});
     assert_string_equal("a2", claim(f, f->queue, 3));
     redis_server_do(f->server, "ZADD %s 0 x", KEY("delayed"));
     assert_string_equal("", claim(f, f->queue, 3));
-    assert_int_equal(1, number(f, "ZCARD " KEY("delayed")));
+    assert_int_equal(1, queue_bench_number(f, "ZCARD " KEY("delayed")));
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-#define FAIR(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define FAIR(name) cmocka_unit_test_setup_teardown(name, queue_bench_setup, queue_bench_teardown)
         FAIR(jobs_that_can_all_be_taken_come_as_they_were_pushed),
         FAIR(a_queue_where_nobody_names_a_tenant_stays_a_list),
         FAIR(a_flood_delays_another_tenant_by_one_job_of_its_own),

@@ -3,8 +3,9 @@
 
 #include "common/memory.h"
 #include "tests/support/loop.h"
-#include "tests/support/redis_server.h"
+#include "tests/support/queue_bench.h"
 #include "worker/queue/desk.h"
+#include "worker/queue/desk_view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,211 +16,68 @@
 
 #include <cmocka.h>
 
-#define LIMIT_MS   10000
-#define CLAIMS_MAX 8
-
-struct fixture {
-    struct event_base *base;
-    struct redis_server *server;
-    struct redis_route *route;
-    struct queue *queue; /* of worker "w1" */
-    struct queue *other; /* of worker "w2" */
-    bool is_ready;
-    int answers;
-    /* what the last callbacks said */
-    enum claim_status claim_status;
-    struct claim claims[CLAIMS_MAX];
-    int claim_count;
-    int64_t next_due_ms;
-    enum begin_status begin_status;
-    enum settle_status settle_status;
-    int64_t due_in_ms;
-    bool was_registered;
-    int expired_workers;
-    int cancelled_jobs;
-    int64_t inbox_len;
-    int64_t waiting_jobs;
-    int64_t given_back;
-    bool has_run; /* what do_settle says of the job */
-};
-
-static void
-on_state(bool is_ready, const struct error *why, void *arg)
-{
-    (void)why;
-    ((struct fixture *)arg)->is_ready = is_ready;
-}
-
-static struct queue *
-new_queue(struct fixture *f, const char *worker)
-{
-    return queue_new(&(struct queue_options){
-        .base = f->base,
-        .route = f->route,
-        .prefix = "headgate",
-        .name = "q",
-        .worker = worker,
-        .lease_ms = 60000,
-        .result_ttl_ms = 60000,
-        .dead_max = 2,
-        .is_fair = true,
-    });
-}
-
-static void
-wait_answer(struct fixture *f)
-{
-    assert_true(loop_until_count(f->base, &f->answers, 1, LIMIT_MS));
-    f->answers = 0;
-}
-
 /* ---- one call each, waited for ---- */
 
-static void
-on_beat(const struct beat_reply *reply, const struct error *error, void *arg)
+struct end {
+    const char *id;
+    const char *document;
+    const char *reply_to;
+    const char *letter; /* NULL: it succeeded */
+    bool has_run;
+};
+
+static enum settle_status
+do_end(struct queue_bench *f, struct queue *queue, uint64_t token, const struct end *end)
 {
-    struct fixture *f = arg;
+    struct evbuffer *text = xevbuffer(), *dead = xevbuffer();
+    enum settle_status status;
 
-    assert_null(error);
-    f->was_registered = reply->was_registered;
-    f->expired_workers = (int)reply->expired->elements;
-    f->inbox_len = reply->inbox_len;
-    f->cancelled_jobs = (int)reply->cancelled->elements;
-    f->answers++;
-}
-
-static void
-do_beat(struct fixture *f, struct queue *queue)
-{
-    queue_beat(queue, 0, false, on_beat, f);
-    wait_answer(f);
-}
-
-static void
-drop_claims(struct fixture *f)
-{
-    for (int i = 0; i < f->claim_count; i++)
-        free(f->claims[i].payload);
-    f->claim_count = 0;
-}
-
-static void
-on_claims(enum claim_status status, struct claim *claims, int count, int64_t next_due_ms,
-          const struct error *error, void *arg)
-{
-    struct fixture *f = arg;
-
-    assert_null(error);
-    drop_claims(f);
-    f->claim_status = status;
-    f->claim_count = count;
-    f->next_due_ms = next_due_ms;
-    for (int i = 0; i < count; i++)
-        f->claims[i] = claims[i];
-    f->answers++;
-}
-
-static void
-do_claim(struct fixture *f, struct queue *queue, int max)
-{
-    queue_claim(queue, max, QUEUE_CLAIM_BYTES, on_claims, f);
-    wait_answer(f);
-}
-
-static void
-on_begun(enum begin_status status, int64_t now_ms, void *arg)
-{
-    struct fixture *f = arg;
-
-    assert_true(now_ms > 1600000000000);
-    f->begin_status = status;
-    f->answers++;
-}
-
-static enum begin_status
-do_begin(struct fixture *f, struct queue *queue, const struct claim *claim, const char *id)
-{
-    queue_begin(queue, claim, id, NULL, on_begun, f);
-    wait_answer(f);
-    return f->begin_status;
-}
-
-static void
-on_settled(enum settle_status status, void *arg)
-{
-    struct fixture *f = arg;
-
-    f->settle_status = status;
-    f->answers++;
+    evbuffer_add_printf(text, "%s", end->document);
+    evbuffer_add_printf(dead, "%s", end->letter == NULL ? "" : end->letter);
+    status = queue_bench_settle(f, queue, token,
+                                &(struct settlement){
+                                    .id = end->id,
+                                    .state = end->letter == NULL ? "succeeded" : "failed",
+                                    .document = text,
+                                    .reply_to = end->reply_to,
+                                    .letter = end->letter == NULL ? NULL : dead,
+                                    .has_run = end->has_run,
+                                });
+    evbuffer_free(text);
+    evbuffer_free(dead);
+    return status;
 }
 
 static enum settle_status
-do_settle(struct fixture *f, struct queue *queue, uint64_t token, const char *id,
+do_settle(struct queue_bench *f, struct queue *queue, uint64_t token, const char *id,
           const char *document, const char *reply_to, const char *letter)
 {
-    struct evbuffer *text = xevbuffer(), *dead = xevbuffer();
-
-    evbuffer_add_printf(text, "%s", document);
-    evbuffer_add_printf(dead, "%s", letter == NULL ? "" : letter);
-    queue_settle(queue, token,
-                 &(struct settlement){.id = id,
-                                      .state = letter == NULL ? "succeeded" : "failed",
-                                      .document = text,
-                                      .reply_to = reply_to,
-                                      .letter = letter == NULL ? NULL : dead,
-                                      .has_run = f->has_run},
-                 on_settled, f);
-    evbuffer_free(text);
-    evbuffer_free(dead);
-    wait_answer(f);
-    return f->settle_status;
+    return do_end(
+        f, queue, token,
+        &(struct end){.id = id, .document = document, .reply_to = reply_to, .letter = letter});
 }
 
 static void
-on_delayed(int64_t due_in_ms, void *arg)
+do_delay(struct queue_bench *f, const struct claim *claim, const char *id, int attempts,
+         int64_t due_ms)
 {
-    struct fixture *f = arg;
-
-    f->due_in_ms = due_in_ms;
-    f->answers++;
-}
-
-static void
-do_delay(struct fixture *f, const struct claim *claim, const char *id, int attempts, int64_t due_ms)
-{
-    queue_delay(f->queue, claim->token,
-                &(struct delay){.id = id,
-                                .history = {.attempts = attempts, .waits = 0, .since_ms = 7},
-                                .due_ms = due_ms,
-                                .counter = "retried"},
-                on_delayed, f);
-    wait_answer(f);
-}
-
-static void
-on_left(int64_t given_back, const struct error *error, void *arg)
-{
-    struct fixture *f = arg;
-
-    assert_null(error);
-    f->given_back = given_back;
-    f->answers++;
+    queue_bench_delay(f, claim->token,
+                      &(struct delay){.id = id,
+                                      .history = {.attempts = attempts, .waits = 0, .since_ms = 7},
+                                      .due_ms = due_ms,
+                                      .counter = "retried"});
 }
 
 /* ---- what Redis holds ---- */
 
 static void
-assert_redis_int(struct fixture *f, long long wanted, const char *command)
+assert_redis_int(struct queue_bench *f, int64_t wanted, const char *command)
 {
-    redisReply *reply = redis_server_ask(f->server, command);
-
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    assert_int_equal(reply->integer, wanted);
-    freeReplyObject(reply);
+    assert_int_equal(queue_bench_number(f, command), wanted);
 }
 
 static void
-assert_redis_text(struct fixture *f, const char *wanted, const char *command)
+assert_redis_text(struct queue_bench *f, const char *wanted, const char *command)
 {
     redisReply *reply = redis_server_ask(f->server, command);
 
@@ -231,79 +89,7 @@ assert_redis_text(struct fixture *f, const char *wanted, const char *command)
 static bool
 redis_has(void *arg)
 {
-    redisReply *reply = redis_server_ask(((struct fixture *)arg)->server, "LLEN q");
-    bool has = reply->integer > 0;
-
-    freeReplyObject(reply);
-    return has;
-}
-
-static bool
-w1_is_struck_off(void *arg)
-{
-    redisReply *reply =
-        redis_server_ask(((struct fixture *)arg)->server, "ZSCORE headgate:{q}:workers w1");
-    bool is_gone = reply->type == REDIS_REPLY_NIL;
-
-    freeReplyObject(reply);
-    return is_gone;
-}
-
-static void
-push(struct fixture *f, const char *payload)
-{
-    redis_server_do(f->server, "RPUSH q %s", payload);
-}
-
-/* The worker's lease ends now. */
-static void
-end_lease(struct fixture *f, const char *worker)
-{
-    redis_server_do(f->server, "ZADD headgate:{q}:workers 1 %s", worker);
-}
-
-/* "w2" reaps "w1", and it is over. */
-static void
-do_reap(struct fixture *f)
-{
-    queue_reap(f->other, "w1");
-    assert_true(loop_until(f->base, w1_is_struck_off, f, LIMIT_MS));
-}
-
-/* ---- setup ---- */
-
-static int
-setup(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    struct redis_url url = {0};
-
-    f->server = redis_server_new(NULL);
-    f->base = event_base_new();
-    snprintf(url.path, sizeof(url.path), "%s", f->server->socket);
-    f->route = redis_route_new(f->base, &url, "test", on_state, f);
-    assert_true(loop_until_flag(f->base, &f->is_ready, true, LIMIT_MS));
-    f->queue = new_queue(f, "w1");
-    f->other = new_queue(f, "w2");
-    do_beat(f, f->queue);
-    do_beat(f, f->other);
-    *state = f;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    drop_claims(f);
-    redis_route_free(f->route);
-    queue_free(f->queue);
-    queue_free(f->other);
-    event_base_free(f->base);
-    redis_server_free(f->server);
-    free(f);
-    return 0;
+    return queue_bench_number(arg, "LLEN q") > 0;
 }
 
 /* ---- what the queue promises ---- */
@@ -311,12 +97,12 @@ teardown(void **state)
 static void
 a_claim_moves_jobs_from_the_head_into_the_record(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "one");
-    push(f, "two");
-    push(f, "three");
-    do_claim(f, f->queue, 2);
+    queue_bench_push(f, "one");
+    queue_bench_push(f, "two");
+    queue_bench_push(f, "three");
+    queue_bench_claim(f, f->queue, 2);
     assert_int_equal(f->claim_count, 2);
     assert_string_equal(f->claims[0].payload, "one");
     assert_string_equal(f->claims[1].payload, "two");
@@ -326,37 +112,30 @@ a_claim_moves_jobs_from_the_head_into_the_record(void **state)
 }
 
 static void
-push_large(struct fixture *f, char name)
+push_large(struct queue_bench *f, char name)
 {
     char *job = malloc(100001);
 
     assert_non_null(job);
     memset(job, name, 100000);
     job[100000] = '\0';
-    push(f, job);
+    queue_bench_push(f, job);
     free(job);
-}
-
-static void
-claim_bytes(struct fixture *f, int64_t max_bytes)
-{
-    queue_claim(f->queue, 8, max_bytes, on_claims, f);
-    wait_answer(f);
 }
 
 static void
 a_claim_brings_as_many_bytes_as_it_may_and_says_when_more_are_there(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_large(f, 'a');
     push_large(f, 'b');
     push_large(f, 'c');
-    claim_bytes(f, 250000);
+    queue_bench_claim_bytes(f, f->queue, 8, 250000);
     assert_int_equal(f->claim_count, 2);
     assert_int_equal(f->claims[1].payload[0], 'b');
     assert_int_equal(f->claim_status, CLAIM_FULL);
-    claim_bytes(f, 150000);
+    queue_bench_claim_bytes(f, f->queue, 8, 150000);
     assert_int_equal(f->claim_count, 1);
     assert_int_equal(f->claims[0].payload[0], 'c');
     assert_int_equal(f->claim_status, CLAIM_OK);
@@ -366,15 +145,15 @@ a_claim_brings_as_many_bytes_as_it_may_and_says_when_more_are_there(void **state
 static void
 a_job_larger_than_a_claim_may_be_comes_alone(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     push_large(f, 'a');
-    push(f, "two");
-    claim_bytes(f, 10);
+    queue_bench_push(f, "two");
+    queue_bench_claim_bytes(f, f->queue, 8, 10);
     assert_int_equal(f->claim_count, 1);
     assert_int_equal(f->claims[0].payload_len, 100000);
     assert_int_equal(f->claim_status, CLAIM_FULL);
-    claim_bytes(f, 10);
+    queue_bench_claim_bytes(f, f->queue, 8, 10);
     assert_string_equal(f->claims[0].payload, "two");
     assert_int_equal(f->claim_status, CLAIM_OK);
 }
@@ -382,11 +161,11 @@ a_job_larger_than_a_claim_may_be_comes_alone(void **state)
 static void
 a_worker_without_a_beat_gets_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "ZREM headgate:{q}:workers w1");
-    push(f, "one");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "one");
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_status, CLAIM_UNREGISTERED);
     assert_int_equal(f->claim_count, 0);
     assert_redis_int(f, 1, "LLEN q");
@@ -396,26 +175,26 @@ a_worker_without_a_beat_gets_nothing(void **state)
 static void
 a_worker_whose_lease_has_ended_gets_nothing_until_it_beats(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    end_lease(f, "w1");
-    push(f, "one");
-    do_claim(f, f->queue, 1);
+    queue_bench_end_lease(f, "w1");
+    queue_bench_push(f, "one");
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_status, CLAIM_UNREGISTERED);
     assert_redis_int(f, 1, "LLEN q");
-    do_beat(f, f->queue);
+    queue_bench_beat(f, f->queue);
     assert_true(f->was_registered);
-    do_claim(f, f->queue, 1);
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_count, 1);
 }
 
 static void
 payloads_are_claimed_byte_for_byte(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "RPUSH q %b", "a\0b\xff\n", (size_t)5);
-    do_claim(f, f->queue, 1);
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claims[0].payload_len, 5);
     assert_memory_equal(f->claims[0].payload, "a\0b\xff\n", 5);
 }
@@ -423,11 +202,11 @@ payloads_are_claimed_byte_for_byte(void **state)
 static void
 the_inbox_of_a_blocking_pop_is_claimed_first(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "later");
+    queue_bench_push(f, "later");
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox first");
-    do_claim(f, f->queue, 8);
+    queue_bench_claim(f, f->queue, 8);
     assert_int_equal(f->claim_count, 2);
     assert_string_equal(f->claims[0].payload, "first");
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inbox");
@@ -436,12 +215,12 @@ the_inbox_of_a_blocking_pop_is_claimed_first(void **state)
 static void
 a_paused_queue_gives_nothing_and_gets_the_inbox_back(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "second");
+    queue_bench_push(f, "second");
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox first");
     redis_server_do(f->server, "SET headgate:{q}:paused 1");
-    do_claim(f, f->queue, 8);
+    queue_bench_claim(f, f->queue, 8);
     assert_int_equal(f->claim_status, CLAIM_PAUSED);
     assert_int_equal(f->claim_count, 0);
     assert_redis_int(f, 2, "LLEN q");
@@ -451,11 +230,11 @@ a_paused_queue_gives_nothing_and_gets_the_inbox_back(void **state)
 static void
 a_settled_job_leaves_its_result_and_nothing_else(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
     assert_redis_text(f, "w1 1", "HGET headgate:{q}:owners 42");
     assert_int_equal(
         do_settle(f, f->queue, f->claims[0].token, "42", "{\"id\":\"42\"}", "box", NULL),
@@ -472,11 +251,11 @@ a_settled_job_leaves_its_result_and_nothing_else(void **state)
 static void
 a_reply_to_that_is_no_list_does_not_stop_the_result(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "SET box taken");
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", "box", NULL),
                      SETTLE_OK);
     assert_redis_text(f, "done", "GET headgate:{q}:result:42");
@@ -486,11 +265,11 @@ a_reply_to_that_is_no_list_does_not_stop_the_result(void **state)
 static void
 the_first_final_result_of_an_id_wins(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "SET headgate:{q}:result:42 first");
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "second", NULL, NULL),
                      SETTLE_LATE);
     assert_redis_text(f, "first", "GET headgate:{q}:result:42");
@@ -500,13 +279,13 @@ the_first_final_result_of_an_id_wins(void **state)
 static void
 a_job_whose_id_has_its_result_is_not_begun_again(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "SET headgate:{q}:result:42 %s",
                     "{\"id\":\"42\",\"state\":\"succeeded\"}");
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_DROPPED);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_DROPPED);
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
     assert_int_equal(queue_claims_held(f->queue), 0);
 }
@@ -514,13 +293,13 @@ a_job_whose_id_has_its_result_is_not_begun_again(void **state)
 static void
 a_running_result_is_no_final_one(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "SET headgate:{q}:result:42 %s",
                     "{\"id\":\"42\",\"state\":\"running\",\"more\":1}");
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
     assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL),
                      SETTLE_OK);
     assert_redis_text(f, "done", "GET headgate:{q}:result:42");
@@ -529,14 +308,14 @@ a_running_result_is_no_final_one(void **state)
 static void
 the_same_id_runs_once_even_in_two_workers(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "copy");
-    push(f, "copy");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
-    do_claim(f, f->other, 1);
-    assert_int_equal(do_begin(f, f->other, &f->claims[0], "42"), BEGIN_DROPPED);
+    queue_bench_push(f, "copy");
+    queue_bench_push(f, "copy");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    queue_bench_claim(f, f->other, 1);
+    assert_int_equal(queue_bench_begin(f, f->other, &f->claims[0], "42"), BEGIN_DROPPED);
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w2");
     assert_redis_text(f, "w1 1", "HGET headgate:{q}:owners 42");
 }
@@ -544,31 +323,31 @@ the_same_id_runs_once_even_in_two_workers(void **state)
 static void
 a_begin_may_be_repeated(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
 }
 
 static void
 a_delayed_job_comes_back_with_its_history_when_it_is_due(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "line one\nline two");
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "an id");
+    queue_bench_push(f, "line one\nline two");
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "an id");
     do_delay(f, &f->claims[0], "an id", 2, 60000);
     assert_in_range(f->due_in_ms, 59000, 60000);
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1 headgate:{q}:owners");
-    do_claim(f, f->queue, 1);
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_count, 0);
     assert_in_range(f->next_due_ms, 1, 60000);
 
     redis_server_do(f->server, "ZADD headgate:{q}:delayed 1 %s", "an id");
-    do_claim(f, f->other, 1);
+    queue_bench_claim(f, f->other, 1);
     assert_int_equal(f->claim_count, 1);
     assert_string_equal(f->claims[0].payload, "line one\nline two");
     assert_string_equal(f->claims[0].id, "an id");
@@ -580,33 +359,33 @@ a_delayed_job_comes_back_with_its_history_when_it_is_due(void **state)
 static void
 a_copy_of_a_delayed_job_is_dropped(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
     do_delay(f, &f->claims[0], "42", 1, 60000);
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_DROPPED);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_DROPPED);
     assert_redis_int(f, 1, "ZCARD headgate:{q}:delayed");
 }
 
 static void
 a_dead_workers_jobs_go_back_to_the_head_in_order(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "one");
-    push(f, "two");
-    push(f, "three");
-    do_claim(f, f->queue, 2);
-    do_begin(f, f->queue, &f->claims[0], "1");
-    end_lease(f, "w1");
-    do_beat(f, f->other);
+    queue_bench_push(f, "one");
+    queue_bench_push(f, "two");
+    queue_bench_push(f, "three");
+    queue_bench_claim(f, f->queue, 2);
+    queue_bench_begin(f, f->queue, &f->claims[0], "1");
+    queue_bench_end_lease(f, "w1");
+    queue_bench_beat(f, f->other);
     assert_int_equal(f->expired_workers, 1);
-    do_reap(f);
-    do_claim(f, f->other, 8);
+    queue_bench_reap(f);
+    queue_bench_claim(f, f->other, 8);
     assert_int_equal(f->claim_count, 3);
     assert_string_equal(f->claims[0].payload, "one");
     assert_string_equal(f->claims[1].payload, "two");
@@ -618,15 +397,15 @@ a_dead_workers_jobs_go_back_to_the_head_in_order(void **state)
 static void
 only_jobs_that_were_begun_are_blamed_for_the_death(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "begun");
-    push(f, "claimed");
-    do_claim(f, f->queue, 2);
-    do_begin(f, f->queue, &f->claims[0], "1");
-    end_lease(f, "w1");
-    do_reap(f);
-    do_claim(f, f->other, 2);
+    queue_bench_push(f, "begun");
+    queue_bench_push(f, "claimed");
+    queue_bench_claim(f, f->queue, 2);
+    queue_bench_begin(f, f->queue, &f->claims[0], "1");
+    queue_bench_end_lease(f, "w1");
+    queue_bench_reap(f);
+    queue_bench_claim(f, f->other, 2);
     assert_int_equal(f->claims[0].deaths, 1);
     assert_int_equal(f->claims[1].deaths, 0);
 }
@@ -634,12 +413,12 @@ only_jobs_that_were_begun_are_blamed_for_the_death(void **state)
 static void
 a_worker_that_lives_is_not_reaped(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "one");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "one");
+    queue_bench_claim(f, f->queue, 1);
     queue_reap(f->other, "w1");
-    do_claim(f, f->other, 8);
+    queue_bench_claim(f, f->other, 8);
     assert_int_equal(f->claim_count, 0);
     assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
 }
@@ -647,34 +426,33 @@ a_worker_that_lives_is_not_reaped(void **state)
 static void
 a_reaped_worker_can_settle_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     struct claim stale;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
     stale = f->claims[0];
-    do_begin(f, f->queue, &stale, "42");
-    end_lease(f, "w1");
-    do_reap(f);
+    queue_bench_begin(f, f->queue, &stale, "42");
+    queue_bench_end_lease(f, "w1");
+    queue_bench_reap(f);
     assert_int_equal(do_settle(f, f->queue, stale.token, "42", "stale", NULL, NULL), SETTLE_LOST);
     assert_redis_int(f, 0, "EXISTS headgate:{q}:result:42");
     assert_redis_int(f, 1, "LLEN q");
-    do_beat(f, f->queue);
+    queue_bench_beat(f, f->queue);
     assert_false(f->was_registered);
 }
 
 static void
 a_leaving_worker_gives_everything_back_unblamed(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{\"id\":\"1\"}");
-    push(f, "{\"id\":\"2\"}");
-    do_claim(f, f->queue, 2);
-    do_begin(f, f->queue, &f->claims[0], "1");
+    queue_bench_push(f, "{\"id\":\"1\"}");
+    queue_bench_push(f, "{\"id\":\"2\"}");
+    queue_bench_claim(f, f->queue, 2);
+    queue_bench_begin(f, f->queue, &f->claims[0], "1");
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox zero");
-    queue_leave(f->queue, on_left, f);
-    wait_answer(f);
+    queue_bench_leave(f, f->queue);
     assert_int_equal(f->given_back, 3);
     assert_redis_int(f, 3, "LLEN q");
     assert_redis_text(f, "{\"id\":\"1\"}", "LINDEX q 0");
@@ -686,15 +464,14 @@ a_leaving_worker_gives_everything_back_unblamed(void **state)
 static void
 a_job_that_a_late_pop_brought_for_a_worker_that_left_is_everybodys(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    queue_leave(f->queue, on_left, f);
-    wait_answer(f);
-    push(f, "late");
+    queue_bench_leave(f, f->queue);
+    queue_bench_push(f, "late");
     redis_server_do(f->server, "LMOVE q headgate:{q}:inbox LEFT RIGHT");
-    do_beat(f, f->other);
+    queue_bench_beat(f, f->other);
     assert_int_equal(f->inbox_len, 1);
-    do_claim(f, f->other, 1);
+    queue_bench_claim(f, f->other, 1);
     assert_int_equal(f->claim_count, 1);
     assert_string_equal(f->claims[0].payload, "late");
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inbox q");
@@ -703,15 +480,15 @@ a_job_that_a_late_pop_brought_for_a_worker_that_left_is_everybodys(void **state)
 static void
 a_reaped_worker_that_came_back_keeps_what_it_claims(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    end_lease(f, "w1");
-    do_reap(f);
-    do_beat(f, f->queue);
-    push(f, "one");
-    do_claim(f, f->queue, 1);
+    queue_bench_end_lease(f, "w1");
+    queue_bench_reap(f);
+    queue_bench_beat(f, f->queue);
+    queue_bench_push(f, "one");
+    queue_bench_claim(f, f->queue, 1);
     queue_reap(f->other, "w1");
-    do_beat(f, f->other); /* behind the reap, on the same connection */
+    queue_bench_beat(f, f->other); /* behind the reap, on the same connection */
     assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
     assert_redis_int(f, 0, "LLEN q");
 }
@@ -719,24 +496,23 @@ a_reaped_worker_that_came_back_keeps_what_it_claims(void **state)
 static void
 on_stats(const redisReply *reply, const struct error *error, void *arg)
 {
-    struct fixture *f = arg;
+    struct queue_bench *f = arg;
 
     assert_null(error);
-    f->waiting_jobs = redis_int(redis_at(reply, 1), -1);
+    assert_int_equal(queue_view_read(reply).waiting, 2);
     f->answers++;
 }
 
 static void
 a_job_in_the_inbox_waits_like_all_others(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     struct desk *desk = desk_new(f->route, "headgate");
 
-    push(f, "second");
+    queue_bench_push(f, "second");
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox first");
     desk_stats(desk, "q", on_stats, f);
-    wait_answer(f);
-    assert_int_equal(f->waiting_jobs, 2);
+    queue_bench_wait(f);
     desk_free(desk);
 }
 
@@ -749,18 +525,18 @@ on_refused_claims(enum claim_status status, struct claim *claims, int count, int
     (void)next_due_ms;
     assert_int_equal(count, 0);
     assert_non_null(error);
-    ((struct fixture *)arg)->answers++;
+    ((struct queue_bench *)arg)->answers++;
 }
 
 static void
 a_queue_key_of_another_type_moves_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "SET q text");
     redis_server_do(f->server, "RPUSH headgate:{q}:inbox one");
     queue_claim(f->queue, 8, QUEUE_CLAIM_BYTES, on_refused_claims, f);
-    wait_answer(f);
+    queue_bench_wait(f);
     assert_redis_int(f, 1, "LLEN headgate:{q}:inbox");
     assert_redis_int(f, 0, "EXISTS headgate:{q}:inflight:w1");
 }
@@ -768,19 +544,19 @@ a_queue_key_of_another_type_moves_nothing(void **state)
 static void
 a_delayed_job_that_was_not_begun_again_is_not_blamed(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     struct claim claim;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
     claim = f->claims[0];
-    do_begin(f, f->queue, &claim, "42");
+    queue_bench_begin(f, f->queue, &claim, "42");
     do_delay(f, &claim, "42", 1, 0);
-    do_claim(f, f->queue, 1);
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_count, 1);
-    end_lease(f, "w1");
-    do_reap(f);
-    do_claim(f, f->other, 1);
+    queue_bench_end_lease(f, "w1");
+    queue_bench_reap(f);
+    queue_bench_claim(f, f->other, 1);
     assert_int_equal(f->claim_count, 1);
     assert_int_equal(f->claims[0].deaths, 0);
 }
@@ -788,30 +564,30 @@ a_delayed_job_that_was_not_begun_again_is_not_blamed(void **state)
 static void
 a_worker_with_many_claims_hears_of_its_reaping_before_the_last_is_taken(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     queue_reap(f->other, "nobody"); /* Redis knows the script from here on: nothing is sent twice */
-    do_beat(f, f->other);
-    do_beat(f, f->other);
+    queue_bench_beat(f, f->other);
+    queue_bench_beat(f, f->other);
     redis_server_do(f->server, "EVAL %s 0",
                     "for i = 1, 501 do redis.call('HSET', 'headgate:{q}:inflight:w1', i, i) end");
-    end_lease(f, "w1");
+    queue_bench_end_lease(f, "w1");
     queue_reap(f->other, "w1"); /* its first 500, then our beat */
-    do_beat(f, f->queue);
+    queue_bench_beat(f, f->queue);
     assert_false(f->was_registered);
 }
 
 static void
 a_bad_copy_of_a_running_job_does_not_take_its_cancel_away(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "running");
-    push(f, "copy");
-    do_claim(f, f->other, 1);
-    do_begin(f, f->other, &f->claims[0], "42");
+    queue_bench_push(f, "running");
+    queue_bench_push(f, "copy");
+    queue_bench_claim(f, f->other, 1);
+    queue_bench_begin(f, f->other, &f->claims[0], "42");
     redis_server_do(f->server, "ZADD headgate:{q}:cancelled 9999999999999 42");
-    do_claim(f, f->queue, 1);
+    queue_bench_claim(f, f->queue, 1);
     do_settle(f, f->queue, f->claims[0].token, "42", "bad", NULL, "letter");
     assert_redis_int(f, 1, "ZCARD headgate:{q}:cancelled");
 }
@@ -819,12 +595,12 @@ a_bad_copy_of_a_running_job_does_not_take_its_cancel_away(void **state)
 static void
 a_reply_key_of_another_type_does_not_stop_the_result(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{}");
+    queue_bench_push(f, "{}");
     redis_server_do(f->server, "SET headgate:{q}:reply:42 text");
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
     assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL),
                      SETTLE_OK);
     assert_redis_text(f, "done", "GET headgate:{q}:result:42");
@@ -834,7 +610,7 @@ a_reply_key_of_another_type_does_not_stop_the_result(void **state)
 static void
 a_repeated_dead_letter_without_a_claim_is_written_once(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_OK);
     assert_int_equal(do_settle(f, f->queue, 0, "", "", NULL, "letter"), SETTLE_OK);
@@ -846,17 +622,16 @@ a_repeated_dead_letter_without_a_claim_is_written_once(void **state)
 static void
 a_job_that_had_failed_keeps_its_history_when_it_is_given_back(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
     do_delay(f, &f->claims[0], "42", 3, 0);
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "42");
-    queue_leave(f->queue, on_left, f);
-    wait_answer(f);
-    do_claim(f, f->other, 1);
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_leave(f, f->queue);
+    queue_bench_claim(f, f->other, 1);
     assert_int_equal(f->claim_count, 1);
     assert_int_equal(f->claims[0].history.attempts, 3);
     assert_string_equal(f->claims[0].id, "42");
@@ -865,13 +640,13 @@ a_job_that_had_failed_keeps_its_history_when_it_is_given_back(void **state)
 static void
 claims_that_memory_does_not_know_are_given_back(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "known");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "known");
+    queue_bench_claim(f, f->queue, 1);
     redis_server_do(f->server, "HSET headgate:{q}:inflight:w1 98 older 99 younger");
     queue_reconcile(f->queue);
-    assert_true(loop_until(f->base, redis_has, f, LIMIT_MS));
+    assert_true(loop_until(f->base, redis_has, f, QUEUE_BENCH_LIMIT_MS));
     assert_redis_int(f, 2, "LLEN q");
     assert_redis_text(f, "older", "LINDEX q 0");
     assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
@@ -880,14 +655,14 @@ claims_that_memory_does_not_know_are_given_back(void **state)
 static void
 a_cancelled_job_is_begun_only_to_be_settled_so(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "ZADD headgate:{q}:cancelled 5 42");
-    push(f, "{}");
-    do_beat(f, f->queue);
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_beat(f, f->queue);
+    queue_bench_claim(f, f->queue, 1);
     redis_server_do(f->server, "ZADD headgate:{q}:cancelled 9999999999999 42");
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_CANCELLED);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_CANCELLED);
     do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL);
     assert_redis_int(f, 0, "EXISTS headgate:{q}:cancelled");
 }
@@ -895,12 +670,12 @@ a_cancelled_job_is_begun_only_to_be_settled_so(void **state)
 static void
 a_result_key_of_another_type_is_replaced_and_stops_nobody(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "RPUSH headgate:{q}:result:42 somebody");
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    assert_int_equal(do_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    assert_int_equal(queue_bench_begin(f, f->queue, &f->claims[0], "42"), BEGIN_RUN);
     assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", NULL, NULL),
                      SETTLE_OK);
     assert_redis_text(f, "done", "GET headgate:{q}:result:42");
@@ -909,15 +684,15 @@ a_result_key_of_another_type_is_replaced_and_stops_nobody(void **state)
 static void
 a_bad_copy_of_a_running_job_does_not_end_it(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     uint64_t running;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
     running = f->claims[0].token;
-    do_begin(f, f->queue, &f->claims[0], "42");
-    push(f, "bad");
-    do_claim(f, f->other, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_push(f, "bad");
+    queue_bench_claim(f, f->other, 1);
     assert_int_equal(do_settle(f, f->other, f->claims[0].token, "42", "bad", NULL, "letter"),
                      SETTLE_LATE);
     assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
@@ -928,11 +703,11 @@ a_bad_copy_of_a_running_job_does_not_end_it(void **state)
 static void
 a_reply_to_that_redis_refuses_us_is_left_out(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
     redis_server_do(f->server, "ACL SETUSER default resetkeys ~q ~headgate:*");
     assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "42", "done", "box", NULL),
                      SETTLE_OK);
@@ -944,13 +719,13 @@ a_reply_to_that_redis_refuses_us_is_left_out(void **state)
 static void
 a_repeated_settle_is_told_whether_its_first_try_was_written(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     uint64_t token;
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
     token = f->claims[0].token;
-    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
     assert_int_equal(do_settle(f, f->queue, token, "42", "mine", NULL, NULL), SETTLE_OK);
     assert_int_equal(do_settle(f, f->queue, token, "42", "mine", NULL, NULL), SETTLE_OK);
     assert_int_equal(do_settle(f, f->queue, token, "42", "another's", NULL, NULL), SETTLE_LOST);
@@ -961,11 +736,11 @@ a_repeated_settle_is_told_whether_its_first_try_was_written(void **state)
 static void
 a_repeated_dead_letter_without_an_id_is_known_by_its_letter(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     uint64_t token;
 
-    push(f, "bad");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "bad");
+    queue_bench_claim(f, f->queue, 1);
     token = f->claims[0].token;
     assert_int_equal(do_settle(f, f->queue, token, "", "", NULL, "letter"), SETTLE_OK);
     assert_int_equal(do_settle(f, f->queue, token, "", "", NULL, "letter"), SETTLE_OK);
@@ -978,14 +753,17 @@ a_repeated_dead_letter_without_an_id_is_known_by_its_letter(void **state)
 static void
 a_late_end_of_a_job_that_ran_leaves_no_letter(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "SET headgate:{q}:result:42 done");
-    f->has_run = true;
-    assert_int_equal(do_settle(f, f->queue, 0, "42", "failed", NULL, "letter"), SETTLE_LATE);
+    assert_int_equal(
+        do_end(
+            f, f->queue, 0,
+            &(struct end){.id = "42", .document = "failed", .letter = "letter", .has_run = true}),
+        SETTLE_LATE);
     assert_redis_int(f, 0, "EXISTS headgate:{q}:dead");
     assert_redis_int(f, 0, "HEXISTS headgate:{q}:stats dead");
-    f->has_run = false; /* a bad copy: its bytes are nowhere else */
+    /* A bad copy: its bytes are nowhere else. */
     assert_int_equal(do_settle(f, f->queue, 0, "42", "bad", NULL, "letter"), SETTLE_LATE);
     assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
 }
@@ -993,14 +771,14 @@ a_late_end_of_a_job_that_ran_leaves_no_letter(void **state)
 static void
 dead_letters_are_capped_and_the_oldest_go(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     for (int i = 0; i < 3; i++) {
         char letter[32];
 
         snprintf(letter, sizeof(letter), "letter %d", i);
-        push(f, "bad");
-        do_claim(f, f->queue, 1);
+        queue_bench_push(f, "bad");
+        queue_bench_claim(f, f->queue, 1);
         assert_int_equal(do_settle(f, f->queue, f->claims[0].token, "", "", NULL, letter),
                          SETTLE_OK);
     }
@@ -1013,22 +791,22 @@ dead_letters_are_capped_and_the_oldest_go(void **state)
 static void
 a_step_that_redis_refuses_is_repeated_until_it_is_taken(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     struct evbuffer *document = xevbuffer();
 
-    push(f, "{}");
-    do_claim(f, f->queue, 1);
-    do_begin(f, f->queue, &f->claims[0], "42");
+    queue_bench_push(f, "{}");
+    queue_bench_claim(f, f->queue, 1);
+    queue_bench_begin(f, f->queue, &f->claims[0], "42");
     redis_server_do(f->server, "CONFIG SET maxmemory 1");
     evbuffer_add_printf(document, "done");
     queue_settle(f->queue, f->claims[0].token,
                  &(struct settlement){.id = "42", .state = "succeeded", .document = document},
-                 on_settled, f);
+                 queue_bench_on_settled, f);
     evbuffer_free(document);
     assert_false(loop_until_count(f->base, &f->answers, 1, 200));
     assert_redis_int(f, 1, "HLEN headgate:{q}:inflight:w1");
     redis_server_do(f->server, "CONFIG SET maxmemory 0");
-    wait_answer(f);
+    queue_bench_wait(f);
     assert_int_equal(f->settle_status, SETTLE_OK);
     assert_redis_text(f, "done", "GET headgate:{q}:result:42");
 }
@@ -1038,24 +816,24 @@ on_retried(const redisReply *reply, const struct error *error, void *arg)
 {
     (void)reply;
     (void)error;
-    ((struct fixture *)arg)->answers++;
+    ((struct queue_bench *)arg)->answers++;
 }
 
 static void
 a_dead_letter_is_not_lost_when_its_queue_is_no_list(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
     struct desk *desk = desk_new(f->route, "headgate");
 
     redis_server_do(f->server, "RPUSH headgate:{q}:dead letter");
     redis_server_do(f->server, "SET q somebody");
     desk_dead_retry(desk, "q", "letter", 6, "42", "{}", 2, on_retried, f);
-    wait_answer(f);
+    queue_bench_wait(f);
     assert_redis_int(f, 1, "LLEN headgate:{q}:dead");
     redis_server_do(f->server, "DEL q");
     for (int i = 0; i < 2; i++) {
         desk_dead_retry(desk, "q", "letter", 6, "42", "{}", 2, on_retried, f);
-        wait_answer(f);
+        queue_bench_wait(f);
     }
     assert_redis_int(f, 0, "LLEN headgate:{q}:dead");
     assert_redis_int(f, 1, "LLEN q");
@@ -1066,15 +844,15 @@ a_dead_letter_is_not_lost_when_its_queue_is_no_list(void **state)
 static void
 a_claim_never_overwrites_one_that_is_on_the_record(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_bench *f = *state;
 
     redis_server_do(f->server, "HSET headgate:{q}:inflight:w1 1 older");
-    push(f, "newer");
-    do_claim(f, f->queue, 1);
+    queue_bench_push(f, "newer");
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_count, 0);
     assert_redis_text(f, "older", "HGET headgate:{q}:inflight:w1 1");
     assert_redis_text(f, "newer", "LINDEX q 0");
-    do_claim(f, f->queue, 1);
+    queue_bench_claim(f, f->queue, 1);
     assert_int_equal(f->claim_count, 1);
     assert_string_equal(f->claims[0].payload, "newer");
 }
@@ -1082,7 +860,8 @@ a_claim_never_overwrites_one_that_is_on_the_record(void **state)
 int
 main(void)
 {
-#define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define QUEUE_TEST(name)                                                                           \
+    cmocka_unit_test_setup_teardown(name, queue_bench_setup, queue_bench_teardown)
     const struct CMUnitTest tests[] = {
         QUEUE_TEST(a_claim_moves_jobs_from_the_head_into_the_record),
         QUEUE_TEST(a_worker_without_a_beat_gets_nothing),
