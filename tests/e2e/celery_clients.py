@@ -1,10 +1,10 @@
 """Real Celery: its client library, and its workers, from virtual environments under build/ that
 `make test-celery` fills. Without them these tests are skipped by name."""
 
+import functools
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -61,7 +61,7 @@ class Celery:
         self.directory = directory
         self.env = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "PYTHONPATH": str(APP),
                     "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore", **settings}
-        self.workers = 0
+        self.workers = []
 
     def run(self, code, timeout=60):
         """What `code` shows, one value for each show()."""
@@ -75,9 +75,9 @@ class Celery:
 
     def worker(self, name=None, queues="analysis,chat", concurrency=1, options=(), **settings):
         """A real worker; returns when it is consuming."""
-        self.workers += 1
-        name = name or f"real{self.workers}"
+        name = name or f"real{len(self.workers) + 1}"
         process = Process(name, self.directory / name)
+        self.workers.append(process)
         process.start(
             [self.python, "-m", "celery", "-A", "app", "worker", "-n", f"{name}@real", "-Q", queues,
              "-c", concurrency, "-l", "INFO", *options], {**self.env, **settings, "C_FORCE_ROOT": "1",
@@ -86,16 +86,34 @@ class Celery:
         assert process.is_alive(), process.log()
         return process
 
+    def end(self):
+        for process in self.workers:
+            process.kill()
 
-def message(redis, queue="analysis"):
-    """The oldest waiting envelope."""
-    return json.loads(redis.client.lindex(queue, -1))
+
+# ---- fixtures, which conftest.py makes known ----
+
+
+@pytest.fixture
+def serve(worker):
+    """A factory: serve(HEADGATE_CONCURRENCY=3) starts a worker of ours on Celery's queues."""
+    return functools.partial(worker, USE_CELERY="true")
+
+
+@pytest.fixture
+def celery(redis, tmp_path):
+    """A factory of producers; the real workers that they start are ended with the test."""
+    made = []
+
+    def make(version=VERSIONS[0], **settings):
+        made.append(Celery(version, redis.url, tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.end()
 
 
 def meta(redis, task_id):
     text = redis.client.get(f"celery-task-meta-{task_id}")
     return json.loads(text) if text else None
-
-
-if __name__ == "__main__":
-    sys.exit("not to be run")

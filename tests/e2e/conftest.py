@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 pytest.register_assert_rewrite("support", "services", "headgate", "control", "wire", "world",
-                               "redis_cluster", "redis_sentinel")
+                               "redis_cluster", "redis_sentinel", "celery_clients")
 
+from celery_clients import celery, serve  # noqa: E402, F401 (fixtures)
 from headgate import (  # noqa: E402
     BINARY, CLOSED_PORT_URL, CommandLine, Worker, environment
 )

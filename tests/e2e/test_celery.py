@@ -5,30 +5,9 @@ import json
 import re
 import time
 
-import pytest
-
-from celery_clients import MODULE, SEP, Celery, each_version, meta, newest
+from celery_clients import MODULE, SEP, each_version, meta, newest
 from services import PRIMARY
 from support import ROOT, until
-
-
-@pytest.fixture
-def serve(worker):
-    """A worker on Celery's queues."""
-
-    def start(**settings):
-        return worker(USE_CELERY="true", **settings)
-
-    return start
-
-
-@pytest.fixture
-def celery(redis, tmp_path):
-    def make(version="5.7.0", **settings):
-        return Celery(version, redis.url, tmp_path, **settings)
-
-    return make
-
 
 ANALYZE = 'analyze_section_task.delay("Timeline", "what happened", doc_type="rca", session_id="s1")'
 

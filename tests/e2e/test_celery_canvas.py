@@ -3,36 +3,8 @@ Tasks that only Python can run (add, collect) are served by a real worker on a q
 
 import json
 
-import pytest
-
-from celery_clients import Celery, each_version, meta, newest
+from celery_clients import each_version, meta, newest
 from support import until
-
-
-@pytest.fixture
-def serve(worker):
-    def start(**settings):
-        return worker(USE_CELERY="true", **settings)
-
-    return start
-
-
-@pytest.fixture
-def celery(redis, tmp_path):
-    made = []
-
-    def make(version="5.7.0", **settings):
-        client = Celery(version, redis.url, tmp_path, **settings)
-        start = client.worker
-        client.worker = lambda *a, **k: made.append(start(*a, **k)) or made[-1]
-        return client
-
-    yield make
-    for process in made:
-        process.kill()
-
-
-SECTION = "analyze_section_task.s('S%d', 'text')"
 
 
 @each_version()

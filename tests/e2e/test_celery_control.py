@@ -2,34 +2,8 @@
 
 import subprocess
 
-import pytest
-
-from celery_clients import MODULE, Celery, each_version, newest
+from celery_clients import MODULE, each_version, newest
 from support import PATIENCE, stays, until
-
-
-@pytest.fixture
-def serve(worker):
-    def start(**settings):
-        return worker(USE_CELERY="true", **settings)
-
-    return start
-
-
-@pytest.fixture
-def celery(redis, tmp_path):
-    made = []
-
-    def make(version="5.7.0", **settings):
-        client = Celery(version, redis.url, tmp_path, **settings)
-        start = client.worker
-        client.worker = lambda *a, **k: made.append(start(*a, **k)) or made[-1]
-        return client
-
-    yield make
-    for process in made:
-        process.kill()
-
 
 ANALYZE = 'analyze_section_task.delay("S", "text")'
 ASK = "i = app.control.inspect(timeout=%r, limit=1)\n" % (2 * PATIENCE)

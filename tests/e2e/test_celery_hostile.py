@@ -10,14 +10,6 @@ from support import until
 from test_celery import GOOD, envelope, is_settled
 
 
-@pytest.fixture
-def serve(worker):
-    def start(**settings):
-        return worker(USE_CELERY="true", **settings)
-
-    return start
-
-
 def task(task_id, **options):
     return {"task": MODULE + "analyze_section_task", "args": ["S", "text"], "kwargs": {},
             "options": {"task_id": task_id, **options}, "subtask_type": None, "immutable": True}

@@ -1,12 +1,13 @@
 """Headgate beside real workers of Celery on the same queues: each takes over what the other's
 crash leaves, and nothing is lost."""
 
+import functools
 import json
 import time
 
 import pytest
 
-from celery_clients import Celery, each_version, meta, newest
+from celery_clients import each_version, meta, newest
 from support import stays, until
 
 ANALYZE = 'analyze_section_task.delay("S", "text")'
@@ -14,28 +15,13 @@ VISIBILITY = 3
 
 
 @pytest.fixture
-def serve(worker):
-    def start(**settings):
-        return worker(USE_CELERY="true", HEADGATE_CELERY_VISIBILITY_TIMEOUT=VISIBILITY, **settings)
-
-    return start
+def serve(serve):
+    return functools.partial(serve, HEADGATE_CELERY_VISIBILITY_TIMEOUT=VISIBILITY)
 
 
 @pytest.fixture
-def celery(redis, tmp_path):
-    """Producers, and real workers that are ended with the test."""
-    made = []
-
-    def make(version="5.7.0", **settings):
-        client = Celery(version, redis.url, tmp_path, VISIBILITY=str(VISIBILITY), ACKS_LATE="1",
-                        **settings)
-        start = client.worker
-        client.worker = lambda *a, **k: made.append(start(*a, **k)) or made[-1]
-        return client
-
-    yield make
-    for process in made:
-        process.kill()
+def celery(celery):
+    return functools.partial(celery, VISIBILITY=str(VISIBILITY), ACKS_LATE="1")
 
 
 def status(redis, task_id):
