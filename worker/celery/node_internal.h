@@ -1,6 +1,5 @@
 /*
- * node_internal.h - what node.c (requests, replies, events) and commands.c (what is answered)
- * share. Nobody else includes it.
+ * node_internal.h - what the parts of a node share. Nobody else includes it.
  */
 #ifndef WORKER_CELERY_NODE_INTERNAL_H
 #define WORKER_CELERY_NODE_INTERNAL_H
@@ -28,14 +27,33 @@ struct celery_node {
     struct scheduled_request *scheduled; /* under way */
 };
 
-/* Appends the reply to `method`; false: there is none, whoever asks. */
-bool celery_command_answer(struct celery_node *node, const char *method,
-                           struct json_slice arguments, struct evbuffer *reply);
+/* node.c */
+/* The connection of all that a node does. */
+struct redis *celery_node_redis(const struct celery_node *node);
+/* In front of the broker's keys; "". */
+const char *celery_node_keyprefix(const struct celery_node *node);
+/* What ends the keys and the arguments of every script of lua/. */
+int celery_node_extra_keys(const struct celery_node *node);
+void celery_node_put_extra_keys(const struct celery_node *node, int queue, struct redis_args *args);
+void celery_node_put_extra_args(const struct celery_node *node, int queue, struct redis_args *args);
 
-/* Appends {"eta","priority","request"} of a message that waits until `due_ms`; false: it is none.
- */
-bool celery_command_put_scheduled(struct celery_node *node, const char *queue, int64_t due_ms,
-                                  const char *payload, size_t len, struct evbuffer *out);
+/* node_send.c */
+void celery_node_init_replies(struct celery_node *node);
+/* To all who listen to events of this kind; `body` is drained. */
+void celery_node_publish(struct celery_node *node, const char *kind, struct evbuffer *body);
+/* Answers whoever asked; `reply` is drained. */
+void celery_node_reply(struct celery_node *node, const char *oid, struct json_slice ticket,
+                       struct evbuffer *reply);
+
+/* node_events.c */
+void celery_node_begin_events(struct celery_node *node);
+void celery_node_end_events(struct celery_node *node);
+/* Says that the worker lives. */
+void celery_node_beat(struct celery_node *node);
+
+/* node_revoke.c */
+void celery_node_init_revoke(struct celery_node *node);
+void celery_node_revoke(struct celery_node *node, const char *id, bool is_terminated);
 
 /* node_scheduled.c: the one answer that Redis has to be asked for. */
 void celery_node_init_scheduled(struct celery_node *node);
@@ -43,17 +61,13 @@ void celery_node_answer_scheduled(struct celery_node *node, const char *oid,
                                   struct json_slice ticket);
 void celery_node_free_scheduled(struct scheduled_request *request);
 
-/* node.c, for the others */
-void celery_node_beat(struct celery_node *node);
-/* The connection of all that a node does. */
-struct redis *celery_node_redis(const struct celery_node *node);
-/* What ends the keys and the arguments of every script of lua/. */
-int celery_node_extra_keys(const struct celery_node *node);
-void celery_node_put_extra_keys(const struct celery_node *node, int queue, struct redis_args *args);
-void celery_node_put_extra_args(const struct celery_node *node, int queue, struct redis_args *args);
-/* Answers whoever asked; `reply` is drained. */
-void celery_node_reply(struct celery_node *node, const char *oid, struct json_slice ticket,
-                       struct evbuffer *reply);
-void celery_node_revoke(struct celery_node *node, const char *id, bool is_terminated);
+/* commands.c */
+/* Appends the reply to `method`; false: there is none, whoever asks. */
+bool celery_command_answer(struct celery_node *node, const char *method,
+                           struct json_slice arguments, struct evbuffer *reply);
+/* Appends {"eta","priority","request"} of a message that waits until `due_ms`; false: it is none.
+ */
+bool celery_command_put_scheduled(struct celery_node *node, const char *queue, int64_t due_ms,
+                                  const char *payload, size_t len, struct evbuffer *out);
 
 #endif
