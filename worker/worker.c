@@ -370,7 +370,8 @@ open_node(struct worker *w)
         .shut_down = on_shut_down,
         .arg = w,
     });
-    redis_subscribe(w->notices, celery_node_channel(w->node));
+    for (const char *const *name = celery_node_channels(w->node); *name != NULL; name++)
+        redis_subscribe(w->notices, *name);
 }
 
 static void

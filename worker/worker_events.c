@@ -178,8 +178,8 @@ worker_on_notice(const char *channel, const char *message, size_t len, void *arg
     struct worker *w = arg;
     struct queue *queue = queue_of_channel(w, channel);
 
-    if (w->node != NULL && strcmp(channel, celery_node_channel(w->node)) == 0)
-        celery_node_hear(w->node, message, len);
+    if (w->node != NULL)
+        celery_node_hear(w->node, channel, message, len);
     if (queue == NULL || w->phase == PHASE_LEAVING)
         return;
     if (strncmp(message, "cancel ", 7) == 0)

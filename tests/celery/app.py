@@ -18,11 +18,12 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     accept_content=["json", "pickle", "yaml"],
 )
-if os.environ.get("KEYPREFIX"):
-    app.conf.broker_transport_options = {"global_keyprefix": os.environ["KEYPREFIX"]}
-    app.conf.result_backend_transport_options = {"global_keyprefix": os.environ["KEYPREFIX"]}
+VARIABLES = {"global_keyprefix": "KEYPREFIX", "master_name": "MASTER_NAME"}
+both = {option: os.environ[name] for option, name in VARIABLES.items() if name in os.environ}
+app.conf.broker_transport_options = dict(both)
+app.conf.result_backend_transport_options = both
 if os.environ.get("VISIBILITY"):
-    app.conf.broker_transport_options = {"visibility_timeout": float(os.environ["VISIBILITY"])}
+    app.conf.broker_transport_options["visibility_timeout"] = float(os.environ["VISIBILITY"])
 
 
 @app.task(name=MODULE + "analyze_section_task", bind=True)

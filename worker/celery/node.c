@@ -60,17 +60,30 @@ name_node(struct celery_node *node)
     snprintf(node->name, sizeof(node->name), "headgate-%d@%s", (int)getpid(), host);
 }
 
+/* With Sentinel, kombu before 5.4 says "{db}" where the number of the database belongs. */
+static void
+name_channels(struct celery_node *node)
+{
+    const struct redis_url *redis = &node->options.config->redis;
+    const char *prefix = celery_node_keyprefix(node);
+
+    node->requests[0] = xasprintf("%s/%d.celery.pidbox", prefix, redis->db);
+    node->events[0] = xasprintf("%s/%d.celeryev/", prefix, redis->db);
+    if (redis->topology != REDIS_SENTINEL)
+        return;
+    node->requests[1] = xasprintf("%s/{db}.celery.pidbox", prefix);
+    node->events[1] = xasprintf("%s/{db}.celeryev/", prefix);
+}
+
 struct celery_node *
 celery_node_new(const struct celery_node_options *options)
 {
     struct celery_node *node = xcalloc(1, sizeof(*node));
-    int db = options->config->redis.db;
 
     node->options = *options;
     node->started_ms = clock_mono_ms();
     name_node(node);
-    node->channel = xasprintf("%s/%d.celery.pidbox", celery_node_keyprefix(node), db);
-    node->events = xasprintf("%s/%d.celeryev/", celery_node_keyprefix(node), db);
+    name_channels(node);
     for (int i = 0; i < options->config->queue_count; i++)
         node->consumes[i] = true;
     celery_node_init_replies(node);
@@ -88,13 +101,15 @@ celery_node_free(struct celery_node *node)
     celery_node_end_events(node);
     while (node->scheduled != NULL)
         celery_node_free_scheduled(node->scheduled);
-    free(node->channel);
-    free(node->events);
+    for (int i = 0; node->requests[i] != NULL; i++) {
+        free(node->requests[i]);
+        free(node->events[i]);
+    }
     free(node);
 }
 
-const char *
-celery_node_channel(const struct celery_node *node)
+const char *const *
+celery_node_channels(const struct celery_node *node)
 {
-    return node->channel;
+    return (const char *const *)node->requests;
 }

@@ -32,10 +32,11 @@ struct celery_node_options {
 
 struct celery_node *celery_node_new(const struct celery_node_options *options);
 void celery_node_free(struct celery_node *node);
-/* Where requests come: to be subscribed to. */
-const char *celery_node_channel(const struct celery_node *node);
-/* A message of that channel. */
-void celery_node_hear(struct celery_node *node, const char *message, size_t len);
+/* Where requests come, to be subscribed to; ends with NULL. */
+const char *const *celery_node_channels(const struct celery_node *node);
+/* A message of any channel: that of another one is none for us. */
+void celery_node_hear(struct celery_node *node, const char *channel, const char *message,
+                      size_t len);
 /* Redis is there (again): says that the worker is. */
 void celery_node_arrive(struct celery_node *node);
 /* Says that the worker goes; the last event. */

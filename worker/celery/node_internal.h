@@ -7,14 +7,19 @@
 #include "worker/celery/node.h"
 #include "worker/celery/task.h"
 
+/* A request that comes on both channels comes twice in a row, or nearly so. */
+#define CELERY_HEARD_MAX 16
+
 struct scheduled_request;
 
 struct celery_node {
     struct celery_node_options options;
-    char name[128]; /* "headgate-123@host" */
-    char *channel;  /* of requests */
-    char *events;   /* what the channels of events begin with */
-    int64_t clock;  /* Lamport's */
+    char name[128];                   /* "headgate-123@host" */
+    char *requests[3];                /* channels; owned; ends with NULL */
+    char *events[3];                  /* what channels of events begin with; likewise */
+    char heard[CELERY_HEARD_MAX][40]; /* delivery tags of the requests before */
+    unsigned heard_count;
+    int64_t clock; /* Lamport's */
     bool sends_task_events;
     bool has_left;
     int64_t started_ms; /* monotonic */

@@ -7,6 +7,7 @@
 
 #include <fnmatch.h>
 #include <regex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,15 +111,43 @@ follow_clock(struct celery_node *node, struct json_slice envelope)
     node->clock++;
 }
 
+static bool
+is_our_channel(const struct celery_node *node, const char *channel)
+{
+    const char *const *ours = celery_node_channels(node);
+
+    while (*ours != NULL && strcmp(*ours, channel) != 0)
+        ours++;
+    return *ours != NULL;
+}
+
+/* Those who know both channels of Sentinel send a request on each. */
+static bool
+was_heard(struct celery_node *node, struct json_slice envelope)
+{
+    struct json_slice tag = json_get(json_get(envelope, "properties"), "delivery_tag");
+    char *text = celery_text_string(tag, sizeof(node->heard[0]) - 1);
+    bool is_known = false;
+
+    for (int i = 0; text != NULL && i < CELERY_HEARD_MAX; i++)
+        is_known |= strcmp(node->heard[i], text) == 0;
+    if (text != NULL && !is_known)
+        snprintf(node->heard[node->heard_count++ % CELERY_HEARD_MAX], sizeof(node->heard[0]), "%s",
+                 text);
+    free(text);
+    return is_known;
+}
+
 void
-celery_node_hear(struct celery_node *node, const char *message, size_t len)
+celery_node_hear(struct celery_node *node, const char *channel, const char *message, size_t len)
 {
     struct json_slice envelope, request;
     size_t text_len = 0, body_len = 0;
     char *text, *body;
 
-    if (node->has_left || len > REQUEST_BYTES || json_check(message, len, &envelope, NULL) != 0 ||
-        envelope.type != JSON_OBJECT)
+    if (node->has_left || !is_our_channel(node, channel) || len > REQUEST_BYTES ||
+        json_check(message, len, &envelope, NULL) != 0 || envelope.type != JSON_OBJECT ||
+        was_heard(node, envelope))
         return;
     follow_clock(node, envelope);
     text = json_string(json_get(envelope, "body"), &text_len);

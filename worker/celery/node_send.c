@@ -54,12 +54,24 @@ put_envelope(struct evbuffer *body, struct evbuffer *headers, const char *exchan
                         tag);
 }
 
+static void
+publish_on(struct celery_node *node, const char *events, const char *kind, const char *text,
+           size_t len)
+{
+    char *channel = xasprintf("%s%s", events, kind);
+    struct redis_args args = {0};
+
+    redis_arg(&args, "PUBLISH");
+    redis_arg(&args, channel);
+    redis_arg_bytes(&args, text, len);
+    redis_send(celery_node_redis(node), &args, 0, NULL, NULL);
+    free(channel);
+}
+
 void
 celery_node_publish(struct celery_node *node, const char *kind, struct evbuffer *body)
 {
-    char *channel = xasprintf("%s%s", node->events, kind);
     struct evbuffer *headers = xevbuffer(), *envelope = xevbuffer();
-    struct redis_args args = {0};
     const char *text;
     size_t len;
 
@@ -68,13 +80,10 @@ celery_node_publish(struct celery_node *node, const char *kind, struct evbuffer 
     celery_put(headers, "}");
     put_envelope(body, headers, "celeryev", kind, envelope);
     text = text_of(envelope, &len);
-    redis_arg(&args, "PUBLISH");
-    redis_arg(&args, channel);
-    redis_arg_bytes(&args, text, len);
-    redis_send(celery_node_redis(node), &args, 0, NULL, NULL);
+    for (int i = 0; node->events[i] != NULL; i++)
+        publish_on(node, node->events[i], kind, text, len);
     evbuffer_free(headers);
     evbuffer_free(envelope);
-    free(channel);
 }
 
 static void
