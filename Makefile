@@ -115,19 +115,21 @@ demo: deps ## the whole thing, live: KEEP=1 leaves it running, REAL=1 uses your 
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@/usr/bin/python3 tests/demo/demo.py
 
-# Celery's own client and worker, for the tests that talk to us with them.
+# Celery's own client and worker, and Flower, for the tests that talk to us with them.
 CELERY_5.7.0 := 'celery[redis]==5.7.0'
 CELERY_5.2.7 := 'celery[redis]==5.2.7' 'kombu==5.2.4' 'redis==4.6.0' 'setuptools<81'
 CELERY_bench := 'celery[redis]==5.7.0' hiredis boto3 gevent
+CELERY_flower := 'celery[redis]==5.7.0' flower==2.2.0
 build/celery/%/ready:
 	@/usr/bin/python3 -m venv $(@D) && $(@D)/bin/pip install -q --disable-pip-version-check $(CELERY_$*) && touch $@
 
-test-celery: deps build/celery/5.7.0/ready build/celery/5.2.7/ready ## Celery's clients and workers of two versions against us
+test-celery: deps build/celery/5.7.0/ready build/celery/5.2.7/ready build/celery/flower/ready ## Celery's clients and workers of two versions against us
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@HEADGATE_BUILD=$B /usr/bin/python3 -m pytest -q -n 3 -p no:cacheprovider $(wildcard tests/e2e/test_celery*.py)
 
 test: deps ## every test, on the release build
-	@$(MAKE) --no-print-directory -s build/celery/5.7.0/ready || echo 'celery could not be installed: its tests are skipped'
+	@$(MAKE) --no-print-directory -s build/celery/5.7.0/ready build/celery/flower/ready || \
+	    echo 'celery or flower could not be installed: their tests are skipped'
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim units
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) MODE=asan fuzzers
 	@tests/run $B

@@ -24,6 +24,14 @@ def is_installed(version):
     return (home(version) / "ready").exists()
 
 
+def flower_home():
+    return home("flower")
+
+
+def has_flower():
+    return is_installed("flower")
+
+
 def each_version():
     """Runs a test with every version that is there; names those that are not."""
     return pytest.mark.parametrize("version", [

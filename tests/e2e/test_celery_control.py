@@ -63,6 +63,23 @@ show(outcome(first))
     assert sim.stats()["calls"] == 1
 
 
+@each_version()
+def test_what_is_revoked_is_listed_and_told_to_workers_that_start(version, redis, celery, serve):
+    serve()
+    client = celery(version)
+    task_id, listed = client.run(ASK + """
+r = add.apply_async((1, 2), queue="python")
+app.control.revoke(r.id)
+while r.state != "REVOKED": time.sleep(0.01)
+show(r.id); show(list(i.revoked().values())[0])
+""")
+    assert listed == [task_id]
+    real = client.worker(queues="python")
+    until(lambda: redis.client.llen("python") == 0, 20, "a message that was taken")
+    real.wait_for_log(f"Discarding revoked task: {MODULE}add[{task_id}]")
+    assert b"REVOKED" in redis.client.get(f"celery-task-meta-{task_id}")
+
+
 @newest()
 def test_what_waits_for_its_date_is_listed_once(celery, serve):
     names = {f"headgate-{worker.pid}@" for worker in (serve(), serve())}

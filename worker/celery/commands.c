@@ -59,6 +59,16 @@ each_id(struct json_slice ids, void (*fn)(struct celery_node *, const char *, bo
 
 /* ---- life and clock ---- */
 
+/* Redis is asked first: see node_requests.c. */
+static bool
+answer_later(struct celery_node *node, struct json_slice arguments, struct evbuffer *out)
+{
+    (void)node;
+    (void)arguments;
+    (void)out;
+    return false;
+}
+
 static bool
 answer_ping(struct celery_node *node, struct json_slice arguments, struct evbuffer *out)
 {
@@ -118,28 +128,35 @@ answer_disable_events(struct celery_node *node, struct json_slice arguments, str
     return answer_events(node, false, out);
 }
 
-/* Sent by each of Celery's workers that starts: the ids that it, and we, know to be revoked. */
+/* Sent by each of Celery's workers that starts: the ids that it knows to be revoked. Ours are the
+ * answer. */
 static bool
 answer_hello(struct celery_node *node, struct json_slice arguments, struct evbuffer *out)
 {
-    if (json_equals(json_get(arguments, "from_node"), node->name))
-        return false;
     each_id(json_get(arguments, "revoked"), celery_node_revoke, node, false);
-    evbuffer_add_printf(out, "{\"revoked\": {}, \"clock\": %" PRId64 "}", node->clock);
-    return true;
+    return answer_later(node, arguments, out);
 }
 
 /* ---- revoke ---- */
+
+/* As Python takes it: Flower sends 1. */
+static bool
+is_true(struct json_slice value)
+{
+    bool flag = false;
+    double number = 0;
+
+    return (json_bool(value, &flag) && flag) || (json_double(value, &number) && number != 0);
+}
 
 static bool
 answer_revoke(struct celery_node *node, struct json_slice arguments, struct evbuffer *out)
 {
     struct json_slice ids = json_get(arguments, "task_id");
     struct evbuffer *text = xevbuffer();
-    bool is_terminated = false;
+    bool is_terminated = is_true(json_get(arguments, "terminate"));
     size_t len;
 
-    json_bool(json_get(arguments, "terminate"), &is_terminated);
     each_id(ids, celery_node_revoke, node, is_terminated);
     celery_put(text, is_terminated ? "terminate: " : "tasks ");
     if (ids.type != JSON_ABSENT)
@@ -267,16 +284,6 @@ celery_command_put_scheduled(struct celery_node *node, const char *queue, int64_
     }
     celery_message_release(&message);
     return is_one;
-}
-
-/* They are in Redis, not in a worker. */
-static bool
-answer_none(struct celery_node *node, struct json_slice arguments, struct evbuffer *out)
-{
-    (void)node;
-    (void)arguments;
-    celery_put(out, "[]");
-    return true;
 }
 
 static void
@@ -504,7 +511,8 @@ static const struct command commands[] = {
     {"terminate", answer_terminate},
     {"active", answer_active},
     {"reserved", answer_reserved},
-    {"revoked", answer_none},
+    {"scheduled", answer_later},
+    {"revoked", answer_later},
     {"registered", answer_registered},
     {"query_task", answer_query},
     {"stats", answer_stats},

@@ -99,8 +99,8 @@ celery_node_free(struct celery_node *node)
     if (node == NULL)
         return;
     celery_node_end_events(node);
-    while (node->scheduled != NULL)
-        celery_node_free_scheduled(node->scheduled);
+    while (node->questions != NULL)
+        celery_question_free(node->questions);
     for (int i = 0; node->requests[i] != NULL; i++) {
         free(node->requests[i]);
         free(node->events[i]);

@@ -10,7 +10,16 @@
 /* A request that comes on both channels comes twice in a row, or nearly so. */
 #define CELERY_HEARD_MAX 16
 
-struct scheduled_request;
+/* Somebody waits for an answer for which Redis is asked first. */
+struct celery_question {
+    struct celery_node *node;
+    char *oid, *ticket; /* owned; the ticket as JSON */
+    struct evbuffer *answer;
+    int count;     /* of entries in it */
+    int queue;     /* scheduled: that is asked now */
+    bool is_hello; /* revoked: what it is told for */
+    struct celery_question *prev, *next;
+};
 
 struct celery_node {
     struct celery_node_options options;
@@ -29,7 +38,7 @@ struct celery_node {
     struct evbuffer *batch; /* events of tasks that are not sent yet, comma-separated */
     struct event *beat, *flush;
     struct redis_script reply_script, revoke_script, scheduled_script;
-    struct scheduled_request *scheduled; /* under way */
+    struct celery_question *questions; /* under way */
 };
 
 /* node.c */
@@ -49,6 +58,11 @@ void celery_node_publish(struct celery_node *node, const char *kind, struct evbu
 /* Answers whoever asked; `reply` is drained. */
 void celery_node_reply(struct celery_node *node, const char *oid, struct json_slice ticket,
                        struct evbuffer *reply);
+struct celery_question *celery_question_new(struct celery_node *node, const char *oid,
+                                            struct json_slice ticket);
+/* Sends its answer and frees it. */
+void celery_question_end(struct celery_question *question);
+void celery_question_free(struct celery_question *question);
 
 /* node_events.c */
 void celery_node_begin_events(struct celery_node *node);
@@ -59,15 +73,17 @@ void celery_node_beat(struct celery_node *node);
 /* node_revoke.c */
 void celery_node_init_revoke(struct celery_node *node);
 void celery_node_revoke(struct celery_node *node, const char *id, bool is_terminated);
+/* `inspect revoked`, and for a `hello` what it is answered. Takes the question. */
+void celery_node_answer_revoked(struct celery_question *question);
 
-/* node_scheduled.c: the one answer that Redis has to be asked for. */
+/* node_scheduled.c */
 void celery_node_init_scheduled(struct celery_node *node);
-void celery_node_answer_scheduled(struct celery_node *node, const char *oid,
-                                  struct json_slice ticket);
-void celery_node_free_scheduled(struct scheduled_request *request);
+/* `inspect scheduled`. Takes the question. */
+void celery_node_answer_scheduled(struct celery_question *question);
 
 /* commands.c */
-/* Appends the reply to `method`; false: there is none, whoever asks. */
+/* Appends the reply to `method`; false: there is none, or Redis is asked
+ * for it. */
 bool celery_command_answer(struct celery_node *node, const char *method,
                            struct json_slice arguments, struct evbuffer *reply);
 /* Appends {"eta","priority","request"} of a message that waits until `due_ms`; false: it is none.

@@ -80,20 +80,39 @@ is_for_us(const struct celery_node *node, struct json_slice request)
     return is_ours;
 }
 
+/* Of those whose answer comes from Redis; nothing for another one without an answer. */
+static void
+ask_redis(struct celery_node *node, const char *method, const char *oid, struct json_slice ticket)
+{
+    bool is_hello = strcmp(method, "hello") == 0, is_scheduled = strcmp(method, "scheduled") == 0;
+    struct celery_question *question;
+
+    if (!is_hello && !is_scheduled && strcmp(method, "revoked") != 0)
+        return;
+    question = celery_question_new(node, oid, ticket);
+    question->is_hello = is_hello;
+    if (is_scheduled)
+        celery_node_answer_scheduled(question);
+    else
+        celery_node_answer_revoked(question);
+}
+
 static void
 carry_out(struct celery_node *node, struct json_slice request)
 {
     char *method = celery_text_string(celery_get(request, "method"), 64);
     char *oid = celery_text_string(json_get(celery_get(request, "reply_to"), "routing_key"), 256);
+    struct json_slice ticket = celery_get(request, "ticket");
     struct evbuffer *reply = xevbuffer();
+    bool is_told;
 
     if (method != NULL && is_for_us(node, request)) {
         log_debug("control request", LOG_STR("method", method));
-        if (strcmp(method, "scheduled") == 0 && oid != NULL)
-            celery_node_answer_scheduled(node, oid, celery_get(request, "ticket"));
-        else if (celery_command_answer(node, method, json_get(request, "arguments"), reply) &&
-                 oid != NULL)
-            celery_node_reply(node, oid, celery_get(request, "ticket"), reply);
+        is_told = celery_command_answer(node, method, json_get(request, "arguments"), reply);
+        if (oid != NULL && is_told)
+            celery_node_reply(node, oid, ticket, reply);
+        else if (oid != NULL)
+            ask_redis(node, method, oid, ticket);
     }
     evbuffer_free(reply);
     free(method);

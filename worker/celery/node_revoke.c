@@ -3,14 +3,17 @@
 #include "common/memory.h"
 #include "worker/celery/meta.h"
 #include "worker/celery/node_internal.h"
+#include "worker/celery/text.h"
 #include "worker/queue/keys.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static const char source[] =
 #include "worker/celery/lua/revoke.lua.h"
     ;
+#define REVOKED_MOST 5000 /* that are told */
 
 void
 celery_node_init_revoke(struct celery_node *node)
@@ -74,4 +77,40 @@ celery_node_revoke(struct celery_node *node, const char *id, bool is_terminated)
         if (is_terminated)
             node->options.terminate(i, id, node->options.arg);
     }
+}
+
+static void
+on_revoked(const redisReply *reply, const struct error *error, void *arg)
+{
+    struct celery_question *question = arg;
+    struct evbuffer *out = question->answer;
+
+    celery_put(out, question->is_hello ? "{\"revoked\": [" : "[");
+    for (size_t i = 0; error == NULL && i < REVOKED_MOST && redis_at(reply, i) != NULL; i++) {
+        celery_put(out, i > 0 ? ", " : "");
+        celery_put_text(out, redis_str(redis_at(reply, i), ""));
+    }
+    celery_put(out, "]");
+    if (question->is_hello)
+        evbuffer_add_printf(out, ", \"clock\": %" PRId64 "}", question->node->clock);
+    celery_question_end(question);
+}
+
+/* Every queue keeps all of them, less those that it has met itself: two have all. */
+void
+celery_node_answer_revoked(struct celery_question *question)
+{
+    const struct config *config = question->node->options.config;
+    const struct config_queue *first = &config->queues[0], *last = first + config->queue_count - 1;
+    char *keys[] = {queue_key(config->prefix, first->name, "cancelled"),
+                    queue_key(config->prefix, last->name, "cancelled")};
+    struct redis_args args = {0};
+
+    redis_arg(&args, "ZUNION");
+    redis_arg_int(&args, 2);
+    redis_arg(&args, keys[0]);
+    redis_arg(&args, keys[1]);
+    redis_send(celery_node_redis(question->node), &args, 0, on_revoked, question);
+    free(keys[0]);
+    free(keys[1]);
 }

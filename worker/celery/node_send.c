@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
 
 #define SEP            "\x06\x16"
 #define REPLY_EXCHANGE "reply.celery.pidbox"
@@ -132,4 +134,38 @@ celery_node_reply(struct celery_node *node, const char *oid, struct json_slice t
     evbuffer_free(body);
     evbuffer_free(headers);
     evbuffer_free(envelope);
+}
+
+struct celery_question *
+celery_question_new(struct celery_node *node, const char *oid, struct json_slice ticket)
+{
+    struct celery_question *question = xcalloc(1, sizeof(*question));
+
+    question->node = node;
+    question->oid = xstrdup(oid);
+    question->ticket = ticket.type == JSON_STRING ? xasprintf("%.*s", (int)ticket.len, ticket.text)
+                                                  : xstrdup("\"\"");
+    question->answer = xevbuffer();
+    DL_APPEND(node->questions, question);
+    return question;
+}
+
+void
+celery_question_end(struct celery_question *question)
+{
+    struct json_slice ticket = {
+        .text = question->ticket, .len = strlen(question->ticket), .type = JSON_STRING};
+
+    celery_node_reply(question->node, question->oid, ticket, question->answer);
+    celery_question_free(question);
+}
+
+void
+celery_question_free(struct celery_question *question)
+{
+    DL_DELETE(question->node->questions, question);
+    evbuffer_free(question->answer);
+    free(question->oid);
+    free(question->ticket);
+    free(question);
 }
