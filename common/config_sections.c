@@ -12,7 +12,7 @@
 #define WEIGHT_MAX 1000
 
 /* What the outermost object may have. The rooms read all but queues. */
-static const char *const sections[] = {"models", "types", "queues", "tenants", NULL};
+static const char *const sections[] = {"models", "types", "queues", "tenants", "celery", NULL};
 
 int
 config_read_file(const struct config *config, struct config_file **fresh, struct error *err)

@@ -8,6 +8,7 @@
 #define WORKER_SETTINGS_H
 
 #include "common/config.h"
+#include "worker/celery/task.h"
 #include "worker/job/job_type.h"
 #include "worker/model/model_file.h"
 #include "worker/queue/tenants.h"
@@ -16,6 +17,7 @@ struct settings {
     struct model_list notes;
     struct job_types *types; /* held */
     struct tenants tenants;
+    struct celery_tasks tasks;
     struct config_queue queues[CONFIG_QUEUES_MAX];
     int queue_count;
 };

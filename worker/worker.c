@@ -249,17 +249,14 @@ open_settings(struct worker *w, struct error *err)
 static int
 open_models(struct worker *w, struct error *err)
 {
+    if (w->config->use_celery)
+        w->celery = celery_new(w->config);
     if (open_settings(w, err) < 0 || model_list_load(&w->models, w->config, err) < 0)
         return -1;
     if (w->models.count == 0)
         return error_set(err, ERROR_CONFIG,
                          "BEDROCK_MODEL_ID is not set: name the primary model, for example "
                          "BEDROCK_MODEL_ID=anthropic.claude-3-5-sonnet-20240620-v1:0");
-    if (w->config->use_celery) {
-        w->celery = celery_new(w->config, w->types, err);
-        if (w->celery == NULL)
-            return -1;
-    }
     w->bedrock = bedrock_new(NULL, NULL, err);
     if (w->bedrock == NULL)
         return -1;

@@ -100,6 +100,8 @@ worker_take_settings(struct worker *w, struct settings *settings)
     tenants_release(&w->tenants);
     w->tenants = settings->tenants;
     settings->tenants = (struct tenants){0};
+    if (w->celery != NULL)
+        celery_take_tasks(w->celery, &settings->tasks);
 }
 
 static void

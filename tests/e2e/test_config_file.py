@@ -203,7 +203,7 @@ def test_queues_of_the_file_are_worked_on(redis, configured):
     ('{"models": [],}', "line 1: invalid JSON"),
     ("{\n/* never closed", "line 2: invalid JSON"),
     ("[]", "the file must hold one JSON object"),
-    ({"model": []}, "model is unknown: allowed are models, types, queues, tenants"),
+    ({"model": []}, "model is unknown: allowed are models, types, queues, tenants, celery"),
     ({"models": [{"name": "nobody/x", "rpm": 1}]}, 'models[0].name is "nobody/x": it must be'),
     ({"models": [{"name": FIRST, "rpm": -1}]}, "models[0].rpm is -1: it must be a number from 0"),
     ({"models": [{"name": FIRST, "rps": 1}]}, "models[0].rps is unknown: allowed are name, display, rpm"),

@@ -70,7 +70,7 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     struct error err = {0};
     struct job job = {0};
 
-    MUST(celery_tasks_init(&tasks, "t=chat", NULL, &err) == 0);
+    MUST(celery_tasks_init(&tasks, NULL, "t=chat", NULL, &err) == 0);
     if (celery_message_init(&message, input_copy(data, size), size, LIMIT, &err) == 0 &&
         celery_task_job(&tasks, &message, &limits, &job, &err) == 0)
         MUST(strcmp(job.id, message.id) == 0);

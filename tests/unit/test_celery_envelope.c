@@ -260,7 +260,7 @@ make_job(const char *body, const char *headers, struct job *job, struct celery_m
     struct celery_tasks tasks;
     int result;
 
-    assert_int_equal(celery_tasks_init(&tasks, NULL, NULL, err), 0);
+    assert_int_equal(celery_tasks_init(&tasks, NULL, NULL, NULL, err), 0);
     assert_int_equal(read_body(message, body, headers, err), 0);
     result = celery_task_job(&tasks, message, &limits, job, err);
     celery_tasks_release(&tasks);
@@ -349,15 +349,15 @@ tasks_are_known_by_their_whole_names(void **state)
     struct error err;
 
     (void)state;
-    assert_int_equal(celery_tasks_init(&tasks, "app.review = analyze, app.ask=chat", NULL, &err),
-                     0);
+    assert_int_equal(
+        celery_tasks_init(&tasks, NULL, "app.review = analyze, app.ask=chat", NULL, &err), 0);
     assert_string_equal(celery_tasks_find(&tasks, "app.review")->type, "analyze");
     assert_string_equal(celery_tasks_find(&tasks, "app.ask")->type, "chat");
     assert_non_null(celery_tasks_find(&tasks, "celery_tasks_enhanced.process_chat_task"));
     assert_null(celery_tasks_find(&tasks, "analyze_section_task"));
     celery_tasks_release(&tasks);
-    assert_int_equal(celery_tasks_init(&tasks, "app.review=paint", NULL, &err), -1);
-    assert_int_equal(celery_tasks_init(&tasks, "app.review", NULL, &err), -1);
+    assert_int_equal(celery_tasks_init(&tasks, NULL, "app.review=paint", NULL, &err), -1);
+    assert_int_equal(celery_tasks_init(&tasks, NULL, "app.review", NULL, &err), -1);
 }
 
 static void

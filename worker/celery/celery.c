@@ -56,11 +56,9 @@ static void
 tell_watcher(const struct wire_message *kept, enum celery_happening happening)
 {
     const struct celery *celery = kept->celery;
-    const struct celery_task *task = celery_tasks_find(&celery->tasks, kept->message.task);
     const struct celery_event event = {
         .happening = happening,
         .message = &kept->message,
-        .task = task == NULL ? -1 : (int)(task - celery->tasks.tasks),
         .text = kept->text == NULL ? "" : kept->text,
         .traceback = kept->traceback == NULL ? "" : kept->traceback,
         .runtime_ms = kept->started_ms == 0 ? 0 : clock_wall_ms() - kept->started_ms,
@@ -192,6 +190,7 @@ wire_tell(void *self, struct wire_message *kept, enum wire_news news)
         return;
     if (news == WIRE_STARTED) {
         kept->started_ms = clock_wall_ms();
+        celery_tasks_count(&kept->celery->tasks, kept->message.task);
         tell_watcher(kept, CELERY_STARTED);
     } else {
         tell_watcher(kept, kept->end);
@@ -254,10 +253,9 @@ wire_release(struct wire_message *kept)
 /* ---- life ---- */
 
 struct celery *
-celery_new(const struct config *config, const struct job_types *types, struct error *err)
+celery_new(const struct config *config)
 {
     struct celery *celery = xcalloc(1, sizeof(*celery));
-    struct error why = {0};
 
     celery->config = config;
     celery->wire = (struct wire){
@@ -271,12 +269,6 @@ celery_new(const struct config *config, const struct job_types *types, struct er
         .forget_payload = wire_forget_payload,
         .release = wire_release,
     };
-    if (celery_tasks_init(&celery->tasks, config->celery_tasks, types, &why) < 0) {
-        error_set(err, ERROR_CONFIG, "HEADGATE_CELERY_TASKS=%.100s: %s", config->celery_tasks,
-                  why.message);
-        free(celery);
-        return NULL;
-    }
     celery->queues = xcalloc((size_t)config->queue_count, sizeof(*celery->queues));
     for (int i = 0; i < config->queue_count; i++)
         celery_queue_init(&celery->queues[i], config, config->queues[i].name);
@@ -311,6 +303,12 @@ const struct celery_tasks *
 celery_known_tasks(const struct celery *celery)
 {
     return &celery->tasks;
+}
+
+void
+celery_take_tasks(struct celery *celery, struct celery_tasks *tasks)
+{
+    celery_tasks_take(&celery->tasks, tasks);
 }
 
 void

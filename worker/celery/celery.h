@@ -37,10 +37,8 @@
 
 struct celery;
 
-/* `config` is borrowed; use_celery is set there. */
-/* `types`: those that a task may name. */
-struct celery *celery_new(const struct config *config, const struct job_types *types,
-                          struct error *err);
+/* `config` is borrowed; use_celery is set there. It knows no task yet. */
+struct celery *celery_new(const struct config *config);
 void celery_free(struct celery *celery);
 
 const struct wire *celery_wire(const struct celery *celery);
@@ -50,6 +48,8 @@ const struct queue_flavour *celery_flavour(const struct celery *celery, int inde
 /* The tasks that are known here. */
 struct celery_tasks;
 const struct celery_tasks *celery_known_tasks(const struct celery *celery);
+/* Knows these from now on; `tasks` is empty then. */
+void celery_take_tasks(struct celery *celery, struct celery_tasks *tasks);
 
 /* ---- what happens to tasks, for those who watch ---- */
 
@@ -66,7 +66,6 @@ enum celery_happening {
 struct celery_event {
     enum celery_happening happening;
     const struct celery_message *message;
-    int task;              /* of celery_known_tasks; -1: none of them */
     const char *text;      /* the result, cut, or the exception */
     const char *traceback; /* of a failure */
     int64_t runtime_ms;

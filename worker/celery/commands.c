@@ -372,11 +372,11 @@ answer_stats(struct celery_node *node, struct json_slice arguments, struct evbuf
     (void)arguments;
     celery_put(out, "{\"total\": {");
     for (int i = 0; i < tasks->count; i++) {
-        if (node->totals[i] == 0)
+        if (tasks->tasks[i].started == 0)
             continue;
         celery_put(out, count++ > 0 ? ", " : "");
         celery_put_text(out, tasks->tasks[i].name);
-        evbuffer_add_printf(out, ": %" PRId64, node->totals[i]);
+        evbuffer_add_printf(out, ": %" PRId64, tasks->tasks[i].started);
     }
     evbuffer_add_printf(out,
                         "}, \"pid\": %d, \"clock\": \"%" PRId64 "\", \"uptime\": %" PRId64

@@ -145,8 +145,6 @@ on_event(const struct celery_event *event, void *arg)
     struct evbuffer *more;
     const char *type;
 
-    if (event->happening == CELERY_STARTED && event->task >= 0)
-        node->totals[event->task]++;
     if (event->happening == CELERY_SUCCEEDED || event->happening == CELERY_FAILED)
         node->processed++;
     if (!node->sends_task_events || node->has_left)

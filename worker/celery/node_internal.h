@@ -33,7 +33,6 @@ struct celery_node {
     bool has_left;
     int64_t started_ms; /* monotonic */
     int64_t processed;
-    int64_t totals[CELERY_TASKS_MAX]; /* by task, as celery_tasks has them */
     bool consumes[CONFIG_QUEUES_MAX];
     struct evbuffer *batch; /* events of tasks that are not sent yet, comma-separated */
     struct event *beat, *flush;

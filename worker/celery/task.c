@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUILTIN_MODULE "celery_tasks_enhanced."
-#define PARAMETERS_MAX 8
 /* Beyond the arguments, what the job says of its own. */
 #define JOB_SPARE_BYTES 4096
 /* A job's timeout; a task's limit is no longer. */
@@ -18,7 +16,7 @@
 /* A type's arguments in their order. */
 struct signature {
     const char *type;
-    const char *parameters[PARAMETERS_MAX]; /* ends with NULL */
+    const char *parameters[CELERY_PARAMETERS_MAX + 1]; /* ends with NULL */
 };
 
 static const struct signature signatures[] = {
@@ -26,100 +24,31 @@ static const struct signature signatures[] = {
     {"chat", {"query", "context", "session_id", "user_id", "content"}},
 };
 
-/* Fields of a job that the message itself decides: an argument of such a name is not passed on. */
 static const char *const reserved[] = {"id",      "type",        "run_at",   "expires_at",
                                        "timeout", "enqueued_at", "reply_to", "track_started"};
 
-/* ---- names ---- */
-
-static int
-add_task(struct celery_tasks *tasks, const char *name, const char *type,
-         const struct job_types *types, struct error *err)
+bool
+celery_task_decides(const char *field)
 {
-    if (job_type_find(types, type) == NULL)
-        return error_set(err, ERROR_CONFIG, "must name a job type behind each task: name=analyze");
-    for (int i = 0; i < tasks->count; i++) {
-        if (strcmp(tasks->tasks[i].name, name) != 0)
-            continue;
-        free(tasks->tasks[i].type);
-        tasks->tasks[i].type = xstrdup(type);
-        return 0;
-    }
-    if (tasks->count == CELERY_TASKS_MAX)
-        return error_set(err, ERROR_CONFIG, "must be at most %d tasks", CELERY_TASKS_MAX - 2);
-    tasks->tasks[tasks->count++] =
-        (struct celery_task){.name = xstrdup(name), .type = xstrdup(type)};
-    return 0;
-}
-
-/* "name=type", blanks around either. */
-static int
-add_pair(struct celery_tasks *tasks, char *pair, const struct job_types *types, struct error *err)
-{
-    char *name = pair + strspn(pair, " "), *cut = strchr(name, '='), *type;
-
-    if (cut == NULL || cut == name)
-        return error_set(err, ERROR_CONFIG, "must be a list of name=type");
-    type = cut + 1 + strspn(cut + 1, " ");
-    *cut = '\0';
-    for (char *end = cut; end > name && end[-1] == ' ';)
-        *--end = '\0';
-    for (char *end = type + strlen(type); end > type && end[-1] == ' ';)
-        *--end = '\0';
-    return add_task(tasks, name, type, types, err);
-}
-
-int
-celery_tasks_init(struct celery_tasks *tasks, const char *more, const struct job_types *types,
-                  struct error *err)
-{
-    char *list = xstrdup(more == NULL ? "" : more), *rest = NULL;
-    int result;
-
-    *tasks = (struct celery_tasks){0};
-    result = add_task(tasks, BUILTIN_MODULE "analyze_section_task", "analyze", types, err);
-    if (result == 0)
-        result = add_task(tasks, BUILTIN_MODULE "process_chat_task", "chat", types, err);
-    for (char *pair = strtok_r(list, ",", &rest); pair != NULL && result == 0;
-         pair = strtok_r(NULL, ",", &rest))
-        result = add_pair(tasks, pair, types, err);
-    free(list);
-    if (result != 0)
-        celery_tasks_release(tasks);
-    return result;
-}
-
-void
-celery_tasks_release(struct celery_tasks *tasks)
-{
-    for (int i = 0; i < tasks->count; i++) {
-        free(tasks->tasks[i].name);
-        free(tasks->tasks[i].type);
-    }
-    *tasks = (struct celery_tasks){0};
-}
-
-const struct celery_task *
-celery_tasks_find(const struct celery_tasks *tasks, const char *name)
-{
-    for (int i = 0; i < tasks->count; i++)
-        if (strcmp(tasks->tasks[i].name, name) == 0)
-            return &tasks->tasks[i];
-    return NULL;
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        if (strcmp(field, reserved[i]) == 0)
+            return true;
+    return false;
 }
 
 /* ---- arguments ---- */
 
 static struct signature
-signature_of(const struct job_type *type)
+signature_of(const struct celery_task *task, const struct job_type *type)
 {
     struct signature signature = {type->name, {NULL}};
+    bool has_own = task->parameters[0] != NULL;
 
-    for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
+    for (size_t i = 0; !has_own && i < sizeof(signatures) / sizeof(signatures[0]); i++)
         if (strcmp(signatures[i].type, type->name) == 0)
             return signatures[i];
-    for (int i = 0; i < PARAMETERS_MAX && type->required[i] != NULL; i++)
-        signature.parameters[i] = type->required[i];
+    for (int i = 0; i < CELERY_PARAMETERS_MAX; i++)
+        signature.parameters[i] = has_own ? task->parameters[i] : type->required[i];
     return signature;
 }
 
@@ -128,7 +57,7 @@ count_parameters(const struct signature *signature)
 {
     int count = 0;
 
-    while (count < PARAMETERS_MAX && signature->parameters[count] != NULL)
+    while (signature->parameters[count] != NULL)
         count++;
     return count;
 }
@@ -160,23 +89,29 @@ count_values(struct json_slice list)
     return count;
 }
 
+/* Is it one of the first `given` arguments? */
+static bool
+is_given(const struct signature *signature, int given, const char *name)
+{
+    for (int i = 0; i < given; i++)
+        if (strcmp(signature->parameters[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* Those that the type needs are parameters without a default. */
 static int
 check_required(struct celery_message *message, const struct job_type *type,
                const struct signature *signature, int given, struct error *err)
 {
-    for (int i = given; i < count_parameters(signature); i++) {
-        const char *name = signature->parameters[i];
-        char text[64];
+    char text[64];
 
-        if (json_get(message->kwargs, name).type != JSON_ABSENT)
+    for (const char *const *needed = type->required; *needed != NULL; needed++) {
+        if (is_given(signature, given, *needed) ||
+            json_get(message->kwargs, *needed).type != JSON_ABSENT)
             continue;
-        for (const char *const *needed = type->required; *needed != NULL; needed++) {
-            if (strcmp(*needed, name) != 0)
-                continue;
-            snprintf(text, sizeof(text), "'%.60s'", name);
-            return refuse_call(message, err, "missing 1 required positional argument: ", text);
-        }
+        snprintf(text, sizeof(text), "'%.60s'", *needed);
+        return refuse_call(message, err, "missing 1 required positional argument: ", text);
     }
     return 0;
 }
@@ -224,11 +159,9 @@ plain_value(struct json_slice value)
 }
 
 static void
-put_member(struct evbuffer *out, const char *name, size_t len, struct json_slice value)
+put_value(struct evbuffer *out, struct json_slice value)
 {
-    evbuffer_add(out, ",\"", 2);
-    evbuffer_add(out, name, len);
-    evbuffer_add(out, "\":", 2);
+    evbuffer_add(out, ":", 1);
     json_put_slice(out, plain_value(value));
 }
 
@@ -239,12 +172,20 @@ put_arguments(const struct celery_message *message, const struct signature *sign
     struct json_slice key, value;
     int position = 0;
 
-    for (struct json_iter it = json_iter(message->args); json_next(&it, &key, &value); position++)
-        put_member(out, signature->parameters[position], strlen(signature->parameters[position]),
-                   value);
-    for (struct json_iter it = json_iter(message->kwargs); json_next(&it, &key, &value);)
-        if (!is_reserved(key))
-            put_member(out, json_inner(key).text, json_inner(key).len, value);
+    for (struct json_iter it = json_iter(message->args); json_next(&it, &key, &value);) {
+        const char *name = signature->parameters[position++];
+
+        evbuffer_add(out, ",", 1);
+        json_put_string(out, name, strlen(name));
+        put_value(out, value);
+    }
+    for (struct json_iter it = json_iter(message->kwargs); json_next(&it, &key, &value);) {
+        if (is_reserved(key))
+            continue;
+        evbuffer_add(out, ",", 1);
+        json_put_slice(out, key);
+        put_value(out, value);
+    }
 }
 
 static void
@@ -272,7 +213,8 @@ put_job(const struct celery_message *message, const struct job_type *type,
 {
     evbuffer_add_printf(out, "{\"id\":");
     json_put_string(out, message->id, strlen(message->id));
-    evbuffer_add_printf(out, ",\"type\":\"%s\"", type->name);
+    evbuffer_add_printf(out, ",\"type\":");
+    json_put_string(out, type->name, strlen(type->name));
     put_arguments(message, signature, out);
     put_seconds(out, "run_at", message->eta_ms);
     put_seconds(out, "expires_at", message->expires_ms);
@@ -333,7 +275,7 @@ celery_task_job(const struct celery_tasks *tasks, struct celery_message *message
         result =
             celery_refuse(message, "NotRegistered", "celery.exceptions", err, "%s", message->task);
     } else {
-        signature = signature_of(type);
+        signature = signature_of(task, type);
         result = check_call(message, type, &signature, err);
         if (result == 0) {
             job_types_drop(job->types);
