@@ -28,6 +28,8 @@ if os.environ.get("VISIBILITY"):
 
 @app.task(name=MODULE + "analyze_section_task", bind=True)
 def analyze_section_task(self, section_name, content, doc_type=None, session_id=None):
+    if not content:  # as ours: what the type requires may not be blank
+        raise TypeError("analyze_section_task() got a wrong argument: content is blank: a job of type analyze needs it")
     time.sleep(float(os.environ.get("TASK_SECONDS", "0")))
     return {"success": True, "section": section_name, "by": "python"}
 

@@ -35,8 +35,8 @@ canvas_is_full(struct gathering *g, const struct evbuffer *own)
     return g->is_cut;
 }
 
-static int
-count_of(struct json_slice list)
+int
+canvas_count(struct json_slice list)
 {
     struct json_slice key, value;
     int count = 0;
@@ -51,7 +51,7 @@ static void
 put_front(const struct celery_text *text, struct json_slice list, int dropped, struct evbuffer *out)
 {
     struct json_slice key, value;
-    int left = count_of(list) - dropped;
+    int left = canvas_count(list) - dropped;
 
     for (struct json_iter it = json_iter(list); left > 0 && json_next(&it, &key, &value); left--) {
         canvas_begin_item(out);
@@ -66,7 +66,7 @@ entries_of(struct json_slice list, int *count)
     struct json_slice key, *entries;
     struct json_iter it = json_iter(list);
 
-    *count = count_of(list);
+    *count = canvas_count(list);
     entries = xcalloc((size_t)*count + 1, sizeof(*entries));
     for (int i = 0; i < *count; i++)
         json_next(&it, &key, &entries[i]);
@@ -94,9 +94,8 @@ canvas_sending_of(const struct gathering *g, struct signature signature)
         .context = g->context, .parent = g->message, .signature = signature, .value = g->value};
 }
 
-/* [["id", null], null] */
-static void
-put_child(struct evbuffer *children, const char *id)
+void
+canvas_put_child(struct evbuffer *children, const char *id)
 {
     canvas_begin_item(children);
     celery_put(children, "[[");
@@ -104,14 +103,9 @@ put_child(struct evbuffer *children, const char *id)
     celery_put(children, ", null], null]");
 }
 
-static void send_any(struct gathering *g, struct signature signature, struct sending *with,
-                     struct evbuffer *children);
-
-/* The signature once more, with `more` (members, each with a comma behind it) instead of its own
- * options of these names; `names` ends with NULL. */
-static void
-put_signature(struct signature signature, const char *const *names, struct evbuffer *more,
-              struct evbuffer *out)
+void
+canvas_put_signature(struct signature signature, const char *const *names, struct evbuffer *more,
+                     struct evbuffer *out)
 {
     struct json_slice own = json_get(signature.slice, "options"), key, value;
 
@@ -154,35 +148,7 @@ put_last_part(struct signature signature, const struct sending *with, struct evb
     celery_put(more, ", \"group_id\": ");
     celery_put_text(more, with->group);
     evbuffer_add_printf(more, ", \"group_index\": %d, ", with->index);
-    put_signature(signature, names, more, out);
-    evbuffer_free(more);
-}
-
-/* A chord's body as its parts carry it: with its id, its group's, and what comes behind it. */
-static void
-put_chord_body(const struct gathering *g, struct signature body, const char *id, const char *group,
-               struct piece chain, struct evbuffer *out)
-{
-    static const char *const names[] = {"task_id", "group_id", "root_id", "chain", NULL};
-    static const char *const but_chain[] = {"task_id", "group_id", "root_id", NULL};
-    struct evbuffer *more = xevbuffer();
-
-    if (chain.len > 2) {
-        celery_put(more, "\"chain\": ");
-        evbuffer_add(more, chain.text, chain.len);
-        celery_put(more, ", ");
-    }
-    celery_put(more, "\"task_id\": ");
-    celery_put_text(more, id);
-    celery_put(more, ", \"group_id\": ");
-    celery_put_text(more, group);
-    celery_put(more, ", \"root_id\": ");
-    if (g->message->root_id.type == JSON_STRING)
-        json_put_slice(more, g->message->root_id);
-    else
-        celery_put_text(more, g->message->id);
-    celery_put(more, ", ");
-    put_signature(body, chain.len > 2 ? names : but_chain, more, out);
+    canvas_put_signature(signature, names, more, out);
     evbuffer_free(more);
 }
 
@@ -210,103 +176,133 @@ send_chain(struct gathering *g, struct signature signature, struct sending *with
     celery_put(rest, "]");
     with->chain = canvas_piece_of(rest);
     if (count > 0)
-        send_any(g, first, with, children);
+        canvas_send(g, first, with, children);
     evbuffer_free(rest);
     evbuffer_free(inner);
     free(tasks);
 }
 
-/* Every task of a list as one group; `chord` is the body that they are parts of, if any. */
-static void
-send_members(struct gathering *g, const struct celery_text *text, struct json_slice tasks,
-             const char *group, struct piece chord, struct evbuffer *children)
+/* Does it know itself whose part it is? */
+static bool
+has_place(struct signature signature)
+{
+    return signature_option(signature, "chord").type == JSON_OBJECT &&
+           signature_option(signature, "group_id").type == JSON_STRING;
+}
+
+void
+canvas_send_members(struct gathering *g, const struct celery_text *text, struct json_slice tasks,
+                    const struct sending *as, bool is_header, struct evbuffer *children)
 {
     struct json_slice key, task;
     int index = 0;
 
     for (struct json_iter it = json_iter(tasks); json_next(&it, &key, &task); index++) {
-        struct sending with = {.group = group, .index = index, .chord = chord};
+        struct signature member = {text, task};
+        struct sending with = {.chain = as->chain};
 
-        send_any(g, (struct signature){text, task}, &with, children);
+        if (is_header || !has_place(member)) {
+            with.group = as->group;
+            with.index = index;
+            with.chord = as->chord;
+        }
+        canvas_send(g, member, &with, children);
     }
 }
 
-static void
-send_group(struct gathering *g, struct signature signature, struct evbuffer *children)
+void
+canvas_put_group(struct evbuffer *children, const char *group, struct evbuffer *members)
 {
-    struct evbuffer *members = xevbuffer();
-    char group[JOB_ID_MAX + 1];
-
-    signature_id(signature, group);
-    send_members(g, signature.text, signature_members(signature, "tasks"), group, (struct piece){0},
-                 members);
     canvas_begin_item(children);
     celery_put(children, "[[");
     celery_put_text(children, group);
     celery_put(children, ", null], [");
     evbuffer_add_buffer(children, members);
     celery_put(children, "]]");
+}
+
+/* In a chord's header its tasks are the parts. What comes behind it comes behind each. */
+static void
+send_group(struct gathering *g, struct signature signature, const struct sending *with,
+           struct evbuffer *children)
+{
+    struct evbuffer *members = xevbuffer();
+    struct sending as = {.chord = with->chord, .chain = with->chain};
+    char group[JOB_ID_MAX + 1];
+
+    signature_id(signature, group);
+    as.group = with->chord.text == NULL ? group : with->group;
+    canvas_send_members(g, signature.text, signature_members(signature, "tasks"), &as, false,
+                        members);
+    canvas_put_group(children, group, members);
     evbuffer_free(members);
 }
 
-/* Its size is known before its parts are. */
+/* What comes behind a chain, group or chord, and whose part it is, unless `with` says so. */
 static void
-send_chord(struct gathering *g, struct signature signature, struct piece chain,
-           struct evbuffer *children)
+add_own_options(struct signature signature, struct sending *with, char group[JOB_ID_MAX + 1])
 {
-    struct json_slice header = signature_members(signature, "header");
-    struct json_slice kwargs = json_get(signature.slice, "kwargs");
-    struct signature body = {signature.text, json_get(kwargs, "body")};
-    struct signature as_group = {signature.text, json_get(kwargs, "header")};
-    struct evbuffer *carried = xevbuffer(), *parts = xevbuffer();
-    char group[JOB_ID_MAX + 1], id[JOB_ID_MAX + 1];
+    struct json_slice chain = signature_option(signature, "chain");
+    struct json_slice chord = signature_option(signature, "chord");
+    char *own = celery_text_string(signature_option(signature, "group_id"), JOB_ID_MAX);
+    int64_t index = 0;
 
-    if (header.type != JSON_ABSENT && body.slice.type == JSON_OBJECT) {
-        signature_id(as_group, group);
-        signature_id(body, id);
-        put_chord_body(g, body, id, group, chain, carried);
-        canvas_begin_item(g->sizes);
-        celery_put(g->sizes, "[");
-        celery_put_text(g->sizes, group);
-        evbuffer_add_printf(g->sizes, ",%d]", count_of(header));
-        send_members(g, signature.text, header, group, canvas_piece_of(carried), parts);
-        put_child(children, id);
+    if (with->chain.len <= 2 && chain.type == JSON_ARRAY)
+        with->chain = signature_piece(signature, chain);
+    if (with->chord.text == NULL && chord.type == JSON_OBJECT && own != NULL) {
+        snprintf(group, JOB_ID_MAX + 1, "%s", own);
+        json_int(signature_option(signature, "group_index"), 0, INT32_MAX, &index);
+        with->chord = signature_piece(signature, chord);
+        with->group = group;
+        with->index = (int)index;
     }
-    evbuffer_free(carried);
-    evbuffer_free(parts);
+    free(own);
 }
 
-/* Whatever it is. `with` is what it is to be run with; its chain is what comes behind it. */
 static void
-send_any(struct gathering *g, struct signature signature, struct sending *with,
-         struct evbuffer *children)
+send_task(struct gathering *g, struct signature signature, const struct sending *with,
+          struct evbuffer *children)
 {
-    const char *kind = signature_kind(signature);
     struct sending sending = canvas_sending_of(g, signature);
     char id[JOB_ID_MAX + 1];
 
+    signature_id(signature, id);
+    sending.id = id;
+    sending.chain = with->chain;
+    /* In a chord the last task of a chain is the part that counts. */
+    if (with->chain.len <= 2 || with->chord.text == NULL) {
+        sending.group = with->group;
+        sending.index = with->index;
+        sending.chord = with->chord;
+    }
+    canvas_begin_item(g->push);
+    if (g->has_hole)
+        sending_put_with_hole(&sending, g->push);
+    else
+        sending_put(&sending, g->push);
+    canvas_put_child(children, id);
+}
+
+void
+canvas_send(struct gathering *g, struct signature signature, struct sending *with,
+            struct evbuffer *children)
+{
+    const char *kind = signature_kind(signature);
+    char group[JOB_ID_MAX + 1];
+
     if (signature.slice.type != JSON_OBJECT || canvas_is_full(g, children))
         return;
-    if (strcmp(kind, "chain") == 0) {
-        send_chain(g, signature, with, children);
-    } else if (strcmp(kind, "group") == 0) {
-        send_group(g, signature, children);
-    } else if (strcmp(kind, "chord") == 0) {
-        send_chord(g, signature, with->chain, children);
-    } else {
-        signature_id(signature, id);
-        sending.id = id;
-        sending.chain = with->chain;
-        /* In a chord the last task of a chain is the part that counts. */
-        if (with->chain.len <= 2 || with->chord.text == NULL) {
-            sending.group = with->group;
-            sending.index = with->index;
-            sending.chord = with->chord;
-        }
-        canvas_begin_item(g->push);
-        sending_put(&sending, g->push);
-        put_child(children, id);
+    if (kind[0] == '\0') {
+        send_task(g, signature, with, children);
+        return;
     }
+    add_own_options(signature, with, group);
+    if (strcmp(kind, "chain") == 0)
+        send_chain(g, signature, with, children);
+    else if (strcmp(kind, "group") == 0)
+        send_group(g, signature, with, children);
+    else
+        canvas_send_chord(g, signature, with, children);
 }
 
 /* ---- callbacks and chain ---- */
@@ -317,22 +313,20 @@ send_callbacks(struct gathering *g)
     const struct celery_text *text = &g->message->embed;
     struct json_slice callbacks = g->message->callbacks;
     struct evbuffer *members;
-    struct sending alone = {0};
+    struct sending alone = {0}, as = {0};
     char group[37];
 
-    if (callbacks.type != JSON_ARRAY || count_of(callbacks) == 0)
+    if (callbacks.type != JSON_ARRAY || canvas_count(callbacks) == 0)
         return;
-    if (count_of(callbacks) == 1) {
-        send_any(g, (struct signature){text, entry_of(callbacks, 0)}, &alone, g->children);
+    if (canvas_count(callbacks) == 1) {
+        canvas_send(g, (struct signature){text, entry_of(callbacks, 0)}, &alone, g->children);
         return;
     }
     members = xevbuffer();
     job_new_id(group);
-    send_members(g, text, callbacks, group, (struct piece){0}, members);
-    canvas_begin_item(g->children);
-    evbuffer_add_printf(g->children, "[[\"%s\", null], [", group);
-    evbuffer_add_buffer(g->children, members);
-    celery_put(g->children, "]]");
+    as.group = group;
+    canvas_send_members(g, text, callbacks, &as, false, members);
+    canvas_put_group(g->children, group, members);
     evbuffer_free(members);
 }
 
@@ -340,7 +334,7 @@ static void
 send_next(struct gathering *g)
 {
     struct json_slice chain = g->message->chain;
-    int count = chain.type == JSON_ARRAY ? count_of(chain) : 0;
+    int count = chain.type == JSON_ARRAY ? canvas_count(chain) : 0;
     struct signature next = {&g->message->embed, entry_of(chain, count - 1)};
     struct evbuffer *front, *rest;
     struct sending with = {0};
@@ -354,7 +348,7 @@ send_next(struct gathering *g)
     evbuffer_add_buffer(rest, front);
     celery_put(rest, "]");
     with.chain = canvas_piece_of(rest);
-    send_any(g, next, &with, g->children);
+    canvas_send(g, next, &with, g->children);
     evbuffer_free(front);
     evbuffer_free(rest);
 }
@@ -372,6 +366,7 @@ gather(struct canvas *canvas, const struct canvas_context *context,
         .push = xevbuffer(),
         .ends = xevbuffer(),
         .sizes = xevbuffer(),
+        .saves = xevbuffer(),
         .chords = xevbuffer(),
         .children = xevbuffer(),
     };
@@ -394,6 +389,7 @@ finish(struct canvas *canvas, struct gathering *g)
     put_list(canvas->deeds, "push", g->push);
     put_list(canvas->deeds, "ends", g->ends);
     put_list(canvas->deeds, "sizes", g->sizes);
+    put_list(canvas->deeds, "saves", g->saves);
     put_list(canvas->deeds, "chords", g->chords);
     if (evbuffer_get_length(canvas->deeds) > 0)
         celery_put(canvas->deeds, "}");

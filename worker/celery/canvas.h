@@ -8,6 +8,7 @@
  *     {"push": [[list, message], ...],          to be sent
  *      "ends": [[id, document], ...],           of tasks that will never run
  *      "sizes": [[group, count], ...],          of chords that begin
+ *      "saves": [[group, text], ...],           how their values belong together, if not in a row
  *      "chords": [{...}, ...]}                  parts of chords: see put_part
  * Signatures and values are copied as they were written.
  */

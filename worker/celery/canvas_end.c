@@ -56,38 +56,57 @@ canvas_put_errbacks(struct gathering *g, const struct celery_text *text, struct 
     evbuffer_free(value);
 }
 
+/* Who will not come when the values don't, the first by its own id: ids and errbacks. */
 static void
-put_ids(const struct celery_text *text, struct json_slice chain, struct evbuffer *out)
+put_missed(struct gathering *g, struct signature signature, struct evbuffer *ids,
+           struct evbuffer *errbacks)
 {
-    struct json_slice key, link;
-    int count = 0;
+    static const char *const within[] = {"tasks", "header"};
+    struct signature inner = {signature.text, {0}};
+    struct json_slice key;
+    char id[JOB_ID_MAX + 1];
+
+    signature_id(signature, id);
+    canvas_begin_item(ids);
+    celery_put_text(ids, id);
+    canvas_put_errbacks(g, signature.text, signature_option(signature, "link_error"), id, errbacks);
+    for (int i = 0; i < 2; i++)
+        for (struct json_iter it = json_iter(signature_members(signature, within[i]));
+             json_next(&it, &key, &inner.slice);)
+            put_missed(g, inner, ids, errbacks);
+    inner.slice = json_get(json_get(signature.slice, "kwargs"), "body");
+    if (strcmp(signature_kind(signature), "chord") == 0 && inner.slice.type == JSON_OBJECT)
+        put_missed(g, inner, ids, errbacks);
+}
+
+/* What comes behind it. */
+static void
+put_behind(struct signature signature, struct evbuffer *ids)
+{
+    struct json_slice chain = signature_option(signature, "chain"), key, link;
 
     for (struct json_iter it = json_iter(chain);
          chain.type == JSON_ARRAY && json_next(&it, &key, &link);) {
-        struct json_slice id = signature_option((struct signature){text, link}, "task_id");
+        struct json_slice id =
+            signature_option((struct signature){signature.text, link}, "task_id");
 
         if (id.type != JSON_STRING)
             continue;
-        celery_put(out, count++ > 0 ? "," : "");
-        put_string(id, out);
+        canvas_begin_item(ids);
+        put_string(id, ids);
     }
 }
 
 /* The part of a chord that this task is: {"group", "index", "task", "member": what the list of
- * parts gets, "id": the body's, "date", "errbacks": to be sent if it can't run, "behind": ids that
- * will not come then, "body": itself, with a hole for the values of all parts}. */
+ * parts gets, "date", and for the body: "ids" that will not come if it can't run, "errbacks" to be
+ * sent then; else "bodies", "sizes" and "saves" (canvas_put_body_later)}. */
 static void
-put_part(struct gathering *g, const struct celery_text *text, struct json_slice chord,
-         struct json_slice group, struct json_slice index, const char *task_id, const char *status,
-         struct piece value)
+put_part(struct gathering *g, struct signature body, struct json_slice group,
+         struct json_slice index, const char *task_id, const char *status, struct piece value)
 {
-    struct signature body = {text, chord};
-    struct sending sending = canvas_sending_of(g, body);
-    struct evbuffer *out = g->chords, *errbacks = xevbuffer(), *member = xevbuffer();
-    char id[JOB_ID_MAX + 1];
+    struct evbuffer *out = g->chords, *ids = xevbuffer(), *errbacks = xevbuffer();
+    struct evbuffer *member = xevbuffer();
 
-    signature_id(body, id);
-    sending.id = id;
     canvas_begin_item(out);
     celery_put(out, "{\"group\":");
     put_string(group, out);
@@ -105,18 +124,18 @@ put_part(struct gathering *g, const struct celery_text *text, struct json_slice 
     celery_put(member, "]");
     celery_put(out, ",\"member\":");
     json_put_string(out, canvas_piece_of(member).text, canvas_piece_of(member).len);
-    celery_put(out, ",\"id\":");
-    celery_put_text(out, id);
     celery_put(out, ",\"date\":");
     celery_put_date(g->context->now_ms, out);
-    celery_put(out, ",\"errbacks\":[");
-    canvas_put_errbacks(g, text, signature_option(body, "link_error"), id, errbacks);
+    put_missed(g, body, ids, errbacks);
+    put_behind(body, ids);
+    celery_put(out, ",\"ids\":[");
+    evbuffer_add_buffer(out, ids);
+    celery_put(out, "],\"errbacks\":[");
     evbuffer_add_buffer(out, errbacks);
-    celery_put(out, "],\"behind\":[");
-    put_ids(text, signature_option(body, "chain"), out);
-    celery_put(out, "],\"body\":{");
-    sending_put_with_hole(&sending, out);
-    celery_put(out, "}}");
+    celery_put(out, "]");
+    canvas_put_body_later(g, body, out);
+    celery_put(out, "}");
+    evbuffer_free(ids);
     evbuffer_free(errbacks);
     evbuffer_free(member);
 }
@@ -127,8 +146,8 @@ canvas_count_part(struct gathering *g, const char *status, struct piece value)
     const struct celery_message *message = g->message;
 
     if (message->chord.type == JSON_OBJECT && message->group.type == JSON_STRING)
-        put_part(g, &message->embed, message->chord, message->group, message->group_index,
-                 message->id, status, value);
+        put_part(g, (struct signature){&message->embed, message->chord}, message->group,
+                 message->group_index, message->id, status, value);
 }
 
 /* ---- ends of others ---- */
@@ -155,7 +174,46 @@ put_end(struct gathering *g, const char *id, const char *exception, const char *
     evbuffer_free(document);
 }
 
-/* Links that will not come fail as this task did, and count as parts of their chords. */
+static void
+fail_task(struct gathering *g, struct signature task, struct signature part, const char *exception,
+          const char *traceback)
+{
+    char *id = celery_text_string(signature_option(task, "task_id"), JOB_ID_MAX);
+    struct signature body = {part.text, signature_option(part, "chord")};
+    struct json_slice group = signature_option(part, "group_id");
+    bool is_told = id != NULL && !canvas_is_full(g, g->push);
+
+    if (is_told)
+        put_end(g, id, exception, traceback);
+    if (is_told && body.slice.type == JSON_OBJECT && group.type == JSON_STRING)
+        put_part(g, body, group, signature_option(part, "group_index"), id, "FAILURE",
+                 (struct piece){exception, strlen(exception)});
+    free(id);
+}
+
+/* A link of any kind: what stands at its end, with `part` or its own options as those that tell of
+ * a chord. The tasks of a chord's header stay as they are, as with Celery. */
+static void
+fail_link(struct gathering *g, struct signature link, struct signature part, const char *exception,
+          const char *traceback)
+{
+    const char *kind = signature_kind(link);
+    struct json_slice members = signature_members(link, "tasks"), key;
+    struct signature inner = {link.text, json_get(json_get(link.slice, "kwargs"), "body")};
+    int left = canvas_count(members);
+
+    if (signature_option(link, "chord").type == JSON_OBJECT)
+        part = link;
+    if (kind[0] == '\0')
+        fail_task(g, link, part, exception, traceback);
+    else if (strcmp(kind, "chord") == 0)
+        fail_link(g, inner, part, exception, traceback);
+    for (struct json_iter it = json_iter(members);
+         kind[0] != '\0' && json_next(&it, &key, &inner.slice);)
+        fail_link(g, inner, --left > 0 && strcmp(kind, "chain") == 0 ? inner : part, exception,
+                  traceback);
+}
+
 void
 canvas_fail_chain(struct gathering *g, const char *exception, const char *traceback)
 {
@@ -165,17 +223,7 @@ canvas_fail_chain(struct gathering *g, const char *exception, const char *traceb
     if (g->message->chain.type != JSON_ARRAY)
         return;
     for (struct json_iter it = json_iter(g->message->chain);
-         !canvas_is_full(g, g->push) && json_next(&it, &key, &link);) {
-        struct signature signature = {text, link};
-        char *id = celery_text_string(signature_option(signature, "task_id"), JOB_ID_MAX);
-        struct json_slice chord = signature_option(signature, "chord");
-        struct json_slice group = signature_option(signature, "group_id");
-
-        if (id != NULL)
-            put_end(g, id, exception, traceback);
-        if (id != NULL && chord.type == JSON_OBJECT && group.type == JSON_STRING)
-            put_part(g, text, chord, group, signature_option(signature, "group_index"), id,
-                     "FAILURE", (struct piece){exception, strlen(exception)});
-        free(id);
-    }
+         !canvas_is_full(g, g->push) && json_next(&it, &key, &link);)
+        fail_link(g, (struct signature){text, link}, (struct signature){text, link}, exception,
+                  traceback);
 }

@@ -1,6 +1,6 @@
 /*
- * canvas_internal.h - what canvas.c (what is sent on) and canvas_end.c (chords, and the ends of
- * others) share. Nobody else includes it.
+ * canvas_internal.h - what canvas.c (what is sent on), canvas_chord.c (chords that begin) and
+ * canvas_end.c (parts of chords, and the ends of others) share. Nobody else includes it.
  */
 #ifndef WORKER_CELERY_CANVAS_INTERNAL_H
 #define WORKER_CELERY_CANVAS_INTERNAL_H
@@ -8,12 +8,13 @@
 #include "worker/celery/canvas.h"
 #include "worker/celery/signature.h"
 
-/* The four lists of deeds while they are gathered, and what all deeds share. */
+/* The lists of deeds while they are gathered, and what all deeds share. */
 struct gathering {
     const struct canvas_context *context;
     const struct celery_message *message;
-    struct evbuffer *push, *ends, *sizes, *chords, *children;
+    struct evbuffer *push, *ends, *sizes, *saves, *chords, *children;
     struct piece value;
+    bool has_hole; /* the values are not known yet */
     bool is_cut;
 };
 
@@ -25,6 +26,31 @@ struct piece canvas_piece_of(struct evbuffer *buffer);
 bool canvas_is_full(struct gathering *g, const struct evbuffer *own);
 /* With all that does not depend on where it stands. */
 struct sending canvas_sending_of(const struct gathering *g, struct signature signature);
+
+int canvas_count(struct json_slice list);
+/* The signature once more, with `more` (members, each with a comma behind it) instead of its own
+ * options of these names; `names` ends with NULL. */
+void canvas_put_signature(struct signature signature, const char *const *names,
+                          struct evbuffer *more, struct evbuffer *out);
+/* One more of a list of results: a task's, and a group's with those of its members. */
+void canvas_put_child(struct evbuffer *children, const char *id);
+void canvas_put_group(struct evbuffer *children, const char *group, struct evbuffer *members);
+/* Sends whatever it is. `with` is what it is to be run with: what comes behind it, and whose part
+ * it is. */
+void canvas_send(struct gathering *g, struct signature signature, struct sending *with,
+                 struct evbuffer *children);
+/* Every task of a list as one group; as->chord: the body that they are parts of, if any;
+ * as->chain: what comes behind each. Those of a chord's header are its parts, whatever they say. */
+void canvas_send_members(struct gathering *g, const struct celery_text *text,
+                         struct json_slice tasks, const struct sending *as, bool is_header,
+                         struct evbuffer *children);
+
+/* canvas_chord.c */
+void canvas_send_chord(struct gathering *g, struct signature signature, struct sending *with,
+                       struct evbuffer *children);
+/* Appends what is to be sent when the values are there, as members of an object, each with a comma
+ * in front: "bodies": messages with a hole (signature.h), "sizes" and "saves" (canvas.h). */
+void canvas_put_body_later(struct gathering *g, struct signature body, struct evbuffer *out);
 
 /* canvas_end.c */
 /* Appends the messages of errbacks, one signature or a list of them, with the id of what failed. */

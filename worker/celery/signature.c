@@ -51,6 +51,14 @@ signature_id(struct signature signature, char id[JOB_ID_MAX + 1])
     free(own);
 }
 
+struct piece
+signature_piece(struct signature signature, struct json_slice member)
+{
+    struct json_slice raw = celery_text_raw(signature.text, member);
+
+    return (struct piece){raw.text, raw.len};
+}
+
 const char *
 signature_kind(struct signature signature)
 {
@@ -410,7 +418,7 @@ sending_put_with_hole(const struct sending *sending, struct evbuffer *out)
     struct piece args = own_args(sending);
     bool takes_values = !is_immutable(sending->signature);
 
-    celery_put(out, "\"list\":");
+    celery_put(out, "{\"list\":");
     put_list(sending, out);
     celery_put(out, ",\"tail\":");
     put_tail(sending, false, text);
@@ -421,6 +429,6 @@ sending_put_with_hole(const struct sending *sending, struct evbuffer *out)
     put_piece(args, text);
     put_after_args(sending, text);
     put_as_string(text, out);
-    celery_put(out, takes_values ? ",\"takes_values\":true" : ",\"takes_values\":false");
+    celery_put(out, takes_values ? ",\"takes_values\":true}" : ",\"takes_values\":false}");
     evbuffer_free(text);
 }

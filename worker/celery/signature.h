@@ -35,6 +35,8 @@ struct sending {
 /* options.task_id, or a fresh one. */
 void signature_id(struct signature signature, char id[JOB_ID_MAX + 1]);
 struct json_slice signature_option(struct signature signature, const char *name);
+/* What an option or a member is, as it was written. */
+struct piece signature_piece(struct signature signature, struct json_slice member);
 /* "group", "chord", "chain"; "": a task. */
 const char *signature_kind(struct signature signature);
 /* Its tasks: kwargs[name] as an array; absent: none. */
@@ -42,8 +44,8 @@ struct json_slice signature_members(struct signature signature, const char *name
 
 /* Appends ["list","message"]. */
 void sending_put(const struct sending *sending, struct evbuffer *out);
-/* The same with a hole where values go in a chord's body, as members of an object:
- * "list":...,"head":...,"before":...,"after":...,"tail":...,"immutable":bool */
+/* The same with a hole where values go in a chord's body:
+ * {"list":...,"before":...,"after":...,"tail":...,"takes_values":bool} */
 void sending_put_with_hole(const struct sending *sending, struct evbuffer *out);
 
 #endif

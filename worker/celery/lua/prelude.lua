@@ -196,9 +196,7 @@ end
 
 local function fail_body(chord, results, ttl_ms, task, exception)
     local why = 'Dependency ' .. task .. ' raised ' .. as_python(exception)
-    local ids = chord.behind
-    table.insert(ids, 1, chord.id)
-    for _, id in ipairs(ids) do
+    for _, id in ipairs(chord.ids) do
         publish(results .. id, '{"status":"FAILURE","result":{"exc_type":"ChordError",' ..
             '"exc_message":[' .. cjson.encode(why) .. '],"exc_module":"celery.exceptions"},' ..
             '"traceback":null,"children":[],"date_done":"' .. chord.date .. '","task_id":' ..
@@ -207,11 +205,46 @@ local function fail_body(chord, results, ttl_ms, task, exception)
     for _, pair in ipairs(chord.errbacks) do send(pair[1], pair[2]) end
 end
 
+-- Chords begin: how many parts each has, and where values do not stand in a row, the results that
+-- tell how they belong together.
+local function begin_chords(deeds, results, ttl_ms)
+    in_results(function()
+        for _, size in ipairs(deeds.sizes or {}) do
+            local key = chord_key(results, size[1])
+            redis.call('SET', key .. '.s', size[2], 'PX', ttl_ms)
+            redis.call('DEL', key .. '.c')
+        end
+        for _, save in ipairs(deeds.saves or {}) do
+            redis.call('SET', chord_key(results, save[1]), save[2], 'PX', ttl_ms)
+        end
+    end)
+end
+
+-- The values of a group's results [[id, parent], [results of its members]], those of a task
+-- [[id, parent], null]; nil when one is missing.
+local function join(result, values)
+    local id, members = result[1][1], result[2]
+    if type(members) ~= 'table' then return values[id] end
+    local joined = {}
+    for i, member in ipairs(members) do
+        joined[i] = join(member, values)
+        if not joined[i] then return nil end
+    end
+    return '[' .. table.concat(joined, ', ') .. ']'
+end
+
+local function join_saved(chord, results, values)
+    local text = in_results(function() return redis.pcall('GET', chord_key(results, chord.group)) end)
+    if type(text) ~= 'string' then return nil end
+    local is_well, joined = pcall(function() return join(cjson.decode(text).result, values) end)
+    return is_well and joined
+end
+
 -- A part has ended. True when nothing more is to be done for it.
 local function end_part(chord, results, ttl_ms)
     local all = count_part(chord, results, ttl_ms)
     if type(all) ~= 'table' then return all ~= 'size' end
-    local values = {}
+    local row, by_task = {}, {}
     for _, part in ipairs(all) do
         local task, status, value =
             part:match('^%[%s*1%s*,%s*"([^"]*)"%s*,%s*"(%u+)"%s*,%s*(.*)%]%s*$')
@@ -219,12 +252,14 @@ local function end_part(chord, results, ttl_ms)
             fail_body(chord, results, ttl_ms, task or '', value or '')
             return true
         end
-        values[#values + 1] = value
+        row[#row + 1], by_task[task] = value, value
     end
-    local body = chord.body
-    local hole = body.takes_values and '[' .. table.concat(values, ', ') .. ']' or ''
-    local text = cjson.encode(body.before .. hole .. body.after)
-    send(body.list, '{"body": ' .. text .. body.tail)
+    local values = join_saved(chord, results, by_task) or '[' .. table.concat(row, ', ') .. ']'
+    begin_chords(chord, results, ttl_ms)
+    for _, body in ipairs(chord.bodies) do
+        local text = cjson.encode(body.before .. (body.takes_values and values or '') .. body.after)
+        send(body.list, '{"body": ' .. text .. body.tail)
+    end
     return true
 end
 
@@ -232,13 +267,7 @@ end
 local function follow(text, results, ttl_ms)
     if text == '' then return end
     local deeds = cjson.decode(text)
-    for _, size in ipairs(deeds.sizes or {}) do
-        in_results(function()
-            local key = chord_key(results, size[1])
-            redis.call('SET', key .. '.s', size[2], 'PX', ttl_ms)
-            redis.call('DEL', key .. '.c')
-        end)
-    end
+    begin_chords(deeds, results, ttl_ms)
     for _, pair in ipairs(deeds.push or {}) do send(pair[1], pair[2]) end
     for _, pair in ipairs(deeds.ends or {}) do
         if status_of(results .. pair[1]) ~= 'SUCCESS' then
