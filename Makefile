@@ -49,7 +49,7 @@ ROOMS   := $(filter-out $B/worker/main.o,$(OBJECTS))
 UNIT_BINARIES := $(UNITS:tests/unit/%.c=$B/tests/unit/%)
 FUZZ_BINARIES := $(FUZZ:%.c=$B/%)
 
-.PHONY: all deps build-deps demo test test-celery test-redis torture chaos model soak bench-cpu bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim test-clients
+.PHONY: all deps build-deps demo test test-celery test-redis torture chaos chaos-celery model soak bench-cpu bench-policy check asan valgrind install clean help units fuzzers fuzz debug analyze build/headgate build/sim test-clients
 all: build/headgate ## build/headgate (what plain `make` does)
 
 build/headgate: $B/headgate
@@ -183,6 +183,11 @@ $B/torture.so: tests/torture/shim.c
 chaos: deps ## jobs and faults for a while, judged from outside: JOBS=10000 SECONDS=120 SEED=... TOPOLOGY=single, sentinel, cluster
 	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
 	@JOBS=$(JOBS) SECONDS=$(SECONDS) SEED=$(SEED) /usr/bin/python3 tests/chaos/chaos.py
+
+chaos-celery: deps build/celery/5.7.0/ready ## Celery's workers and ours on one queue, both killed with kill -9: SECONDS=120 SEED=...
+	@$(MAKE) --no-print-directory -s -j$(shell nproc) build/headgate build/sim
+	@HEADGATE_CELERY_CHAOS_SECONDS=$(SECONDS) SEED=$(SEED) HEADGATE_BUILD=$B /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+	    tests/e2e/test_celery_chaos.py
 
 model: deps ## the queue's scripts in random orders of steps, under random faults: SEEDS=1000 SEED=...
 	@SEEDS=$(SEEDS) SEED=$(SEED) /usr/bin/python3 tests/model/model.py
