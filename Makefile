@@ -38,7 +38,7 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -g -I. -I$B -MMD -MP $(WARN) $(WERROR) $(H
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LINK_$(MODE)) $(LDFLAGS)
 
 SOURCES := $(wildcard common/*.c common/*/*.c worker/*.c worker/*/*.c)
-LUA     := $(filter-out %/prelude.lua %/tenant.lua,$(wildcard worker/*/lua/*.lua))
+LUA     := $(filter-out %/prelude.lua %/tenant.lua %/ends.lua,$(wildcard worker/*/lua/*.lua))
 SIM     := $(wildcard tests/sim/*.c)
 UNITS   := $(wildcard tests/unit/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
@@ -79,6 +79,9 @@ $B/%.o: %.c
 $(OBJECTS): | $(LUA:%=$B/%.h)
 $B/worker/queue/lua/claim.lua.h: PARTS := worker/queue/lua/tenant.lua
 $B/worker/queue/lua/claim.lua.h: worker/queue/lua/tenant.lua
+ENDS := $(patsubst %,$B/worker/celery/lua/%.lua.h,settle dead beat)
+$(ENDS): PARTS := worker/celery/lua/ends.lua
+$(ENDS): worker/celery/lua/ends.lua
 $B/%.lua.h: %.lua $(wildcard worker/*/lua/prelude.lua)
 	@mkdir -p $(@D)
 	@cat $(wildcard $(dir $<)prelude.lua) $(PARTS) $< | sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' > $@

@@ -4,7 +4,7 @@
  * A worker of Celery publishes what a message carries along: the last element of `chain`, the
  * callbacks of `link`, on failure the errbacks and the end of the chain that will not come. All of
  * it is put into one JSON object, which the script that writes the end carries out (follow() in
- * lua/prelude.lua):
+ * lua/ends.lua):
  *     {"push": [[list, message], ...],          to be sent
  *      "ends": [[id, document], ...],           of tasks that will never run
  *      "sizes": [[group, count], ...],          of chords that begin

@@ -24,7 +24,7 @@
  *  - A message that would end a worker of Celery is never put where one could restore it.
  *
  * What follows from an end (a chain's next link, callbacks, a chord's count) is printed by
- * wire->put_follow, as one JSON object, and carried out by follow() in lua/prelude.lua in the
+ * wire->put_follow, as one JSON object, and carried out by follow() in lua/ends.lua in the
  * script that writes the end: {"push": [[list, message], ...]}.
  */
 #ifndef WORKER_CELERY_CELERY_H
