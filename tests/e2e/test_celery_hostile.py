@@ -87,6 +87,16 @@ def test_what_multiplies_a_task_has_a_bound(redis, serve):
     assert running.is_alive()
 
 
+def test_a_body_that_is_a_multitude_has_a_bound_too(redis, serve):
+    running = serve()
+    body = {"task": "celery.group", "kwargs": {"tasks": [{}] * 1_000_000}, "subtask_type": "group"}
+    redis.client.set("celery-taskset-meta-g-1.s", 1)
+    push(redis, {"chord": body}, group="g-1", group_index=0)
+    ends(redis, timeout=30)
+    running.wait_for_log("the rest is left out")
+    assert running.is_alive()
+
+
 def request(redis, **fields):
     body = base64.b64encode(json.dumps(fields).encode()).decode()
     redis.client.publish("/0.celery.pidbox", json.dumps({

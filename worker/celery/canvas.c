@@ -30,7 +30,7 @@ canvas_is_full(struct gathering *g, const struct evbuffer *own)
     size_t bytes = evbuffer_get_length(g->push) + evbuffer_get_length(g->ends) +
                    evbuffer_get_length(g->chords);
 
-    bytes += own == g->push ? 0 : evbuffer_get_length(own);
+    bytes += g->elsewhere + (own == g->push ? 0 : evbuffer_get_length(own));
     g->is_cut |= bytes > CANVAS_BYTES_MAX;
     return g->is_cut;
 }

@@ -225,6 +225,8 @@ canvas_put_body_later(struct gathering *g, struct signature body, struct evbuffe
                               .has_hole = true};
     struct sending with = {0};
 
+    later.elsewhere = g->elsewhere + evbuffer_get_length(g->push) + evbuffer_get_length(g->ends) +
+                      evbuffer_get_length(g->chords);
     canvas_send(&later, body, &with, later.children);
     g->is_cut |= later.is_cut;
     move_list(out, "bodies", later.push);

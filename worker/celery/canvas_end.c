@@ -66,6 +66,8 @@ put_missed(struct gathering *g, struct signature signature, struct evbuffer *ids
     struct json_slice key;
     char id[JOB_ID_MAX + 1];
 
+    if (canvas_is_full(g, ids))
+        return;
     signature_id(signature, id);
     canvas_begin_item(ids);
     celery_put_text(ids, id);

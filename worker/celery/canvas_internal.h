@@ -14,7 +14,8 @@ struct gathering {
     const struct celery_message *message;
     struct evbuffer *push, *ends, *sizes, *saves, *chords, *children;
     struct piece value;
-    bool has_hole; /* the values are not known yet */
+    bool has_hole;    /* the values are not known yet */
+    size_t elsewhere; /* bytes of the same end that lie in other lists */
     bool is_cut;
 };
 
