@@ -32,11 +32,11 @@ WORKER_COMMANDS = ("evalsha", "eval", "blmove", "blpop", "ping", "publish")
 
 
 class House:
-    def __init__(self, scenario, policy, worker_count, directory):
+    def __init__(self, scenario, policy, worker_count, seed, directory):
         self.scenario = scenario
         self.redis = RedisServer(directory / "redis").up()
         self.sim = Simulator(directory / "sim", {
-            "models": dict(zip((PRIMARY, SECOND, THIRD), scenario.models))}).up()
+            "models": dict(zip((PRIMARY, SECOND, THIRD), scenario.models))}, seed=seed).up()
         self.client = self.connect()
         self.workers = [
             Worker(f"worker{n}", directory / f"worker{n}", environment(
@@ -240,7 +240,7 @@ def of_tokens(jobs, scenario, since, until):
 
 
 def run_open(scenario, policy, workers, seed, directory):
-    house = House(scenario, policy, workers, directory)
+    house = House(scenario, policy, workers, seed, directory)
     try:
         jobs = Jobs(house, random.Random(seed))
         is_over = threading.Event()
@@ -267,7 +267,7 @@ def run_open(scenario, policy, workers, seed, directory):
 
 
 def run_closed(scenario, policy, workers, seed, directory):
-    house = House(scenario, policy, workers, directory)
+    house = House(scenario, policy, workers, seed, directory)
     try:
         jobs = Jobs(house, random.Random(seed))
         before, began = house.operations(), time.time()

@@ -116,9 +116,9 @@ class RedisServer(Process):
 class Simulator(Process):
     """The provider simulator: see tests/sim/README.md."""
 
-    def __init__(self, directory, config=None, within=()):
+    def __init__(self, directory, config=None, within=(), seed=1):
         super().__init__("sim", directory)
-        self.within = list(within)
+        self.within, self.seed = list(within), seed
         self.port_file = self.directory / "sim.port"
         self.config_file = self.directory / "sim.json"
         self.config_file.write_text(json.dumps(config or {}))
@@ -127,7 +127,7 @@ class Simulator(Process):
     def up(self, port=0):
         self.port_file.unlink(missing_ok=True)
         arguments = ["--port", port, "--port-file", self.port_file, "--config", self.config_file]
-        command = [*self.within, BUILD / "sim", *arguments, "--seed", 1, "--quiet"]
+        command = [*self.within, BUILD / "sim", *arguments, "--seed", self.seed, "--quiet"]
         self.start(command, {"PATH": "/usr/sbin:/usr/bin:/bin"})
         until(lambda: self.port_file.exists() or not self.is_alive(), what="the simulator's port")
         assert self.is_alive(), self.log()
