@@ -438,19 +438,28 @@ a_connection_that_says_nothing_is_closed_without_a_word(void **state)
     fixture_stop(&f);
 }
 
+/* Its request has come, and its owner has not answered yet. */
+static struct client *
+client_whose_answer_comes_later(struct fixture *f)
+{
+    static const char request[] = GET("/later");
+    struct client *client = client_new(f);
+
+    f->answers_later = true;
+    bufferevent_write(client->bev, request, sizeof(request) - 1);
+    UNTIL(f, f->open != NULL);
+    return client;
+}
+
 static void
 an_answer_may_come_later(void **state)
 {
-    static const char request[] = GET("/later");
     struct fixture f;
     struct client *client;
 
     (void)state;
     fixture_start(&f, (struct http_server_options){.request_timeout_ms = 20});
-    f.answers_later = true;
-    client = client_new(&f);
-    bufferevent_write(client->bev, request, sizeof(request) - 1);
-    UNTIL(&f, f.open != NULL);
+    client = client_whose_answer_comes_later(&f);
     answer(&f, f.open);
     UNTIL(&f, client->is_closed);
     assert_non_null(strstr(received(client), "GET /later 0"));
@@ -462,16 +471,12 @@ an_answer_may_come_later(void **state)
 static void
 a_client_that_closed_its_sending_half_gets_its_answer(void **state)
 {
-    static const char request[] = GET("/later");
     struct fixture f;
     struct client *client;
 
     (void)state;
     fixture_start(&f, (struct http_server_options){.half_close_ms = 60000});
-    f.answers_later = true;
-    client = client_new(&f);
-    bufferevent_write(client->bev, request, sizeof(request) - 1);
-    UNTIL(&f, f.open != NULL);
+    client = client_whose_answer_comes_later(&f);
     shutdown(bufferevent_getfd(client->bev), SHUT_WR);
     for (int i = 0; i < 20; i++) { /* it arrives */
         event_base_loop(f.base, EVLOOP_NONBLOCK);
@@ -488,16 +493,12 @@ a_client_that_closed_its_sending_half_gets_its_answer(void **state)
 static void
 the_owner_is_told_when_a_client_goes_before_its_answer(void **state)
 {
-    static const char request[] = GET("/later");
     struct fixture f;
     struct client *client;
 
     (void)state;
     fixture_start(&f, (struct http_server_options){.half_close_ms = 20});
-    f.answers_later = true;
-    client = client_new(&f);
-    bufferevent_write(client->bev, request, sizeof(request) - 1);
-    UNTIL(&f, f.open != NULL);
+    client = client_whose_answer_comes_later(&f);
     client_free(client);
     UNTIL(&f, f.gone == 1);
     assert_null(f.open);
@@ -508,16 +509,12 @@ the_owner_is_told_when_a_client_goes_before_its_answer(void **state)
 static void
 the_owner_is_told_when_the_server_goes_before_the_answer(void **state)
 {
-    static const char request[] = GET("/later");
     struct fixture f;
     struct client *client;
 
     (void)state;
     fixture_start(&f, (struct http_server_options){0});
-    f.answers_later = true;
-    client = client_new(&f);
-    bufferevent_write(client->bev, request, sizeof(request) - 1);
-    UNTIL(&f, f.open != NULL);
+    client = client_whose_answer_comes_later(&f);
     client_free(client);
     fixture_stop(&f);
     assert_int_equal(f.gone, 1);
