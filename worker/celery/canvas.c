@@ -24,6 +24,19 @@ canvas_piece_of(struct evbuffer *buffer)
     return (struct piece){len == 0 ? "" : (const char *)evbuffer_pullup(buffer, -1), len};
 }
 
+void
+canvas_put_document(struct evbuffer *list, const char *name, struct evbuffer *document)
+{
+    struct piece text = canvas_piece_of(document);
+
+    canvas_begin_item(list);
+    celery_put(list, "[");
+    celery_put_text(list, name);
+    celery_put(list, ",");
+    json_put_string(list, text.text, text.len);
+    celery_put(list, "]");
+}
+
 bool
 canvas_is_full(struct gathering *g, const struct evbuffer *own)
 {
@@ -355,11 +368,9 @@ send_next(struct gathering *g)
 
 /* ---- all of it ---- */
 
-static struct gathering
-gather(struct canvas *canvas, const struct canvas_context *context,
-       const struct celery_message *message)
+struct gathering
+canvas_gathering_of(const struct canvas_context *context, const struct celery_message *message)
 {
-    *canvas = (struct canvas){.deeds = xevbuffer(), .children = xevbuffer()};
     return (struct gathering){
         .context = context,
         .message = message,
@@ -370,6 +381,14 @@ gather(struct canvas *canvas, const struct canvas_context *context,
         .chords = xevbuffer(),
         .children = xevbuffer(),
     };
+}
+
+static struct gathering
+gather(struct canvas *canvas, const struct canvas_context *context,
+       const struct celery_message *message)
+{
+    *canvas = (struct canvas){.deeds = xevbuffer(), .children = xevbuffer()};
+    return canvas_gathering_of(context, message);
 }
 
 static void

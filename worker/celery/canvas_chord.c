@@ -95,12 +95,7 @@ put_save(struct gathering *g, const struct celery_text *text, struct json_slice 
     celery_put(document, "{\"result\": ");
     evbuffer_add_buffer(document, all);
     celery_put(document, "}");
-    canvas_begin_item(g->saves);
-    celery_put(g->saves, "[");
-    celery_put_text(g->saves, group);
-    celery_put(g->saves, ",");
-    json_put_string(g->saves, canvas_piece_of(document).text, canvas_piece_of(document).len);
-    celery_put(g->saves, "]");
+    canvas_put_document(g->saves, group, document);
     evbuffer_free(results);
     evbuffer_free(all);
     evbuffer_free(document);
@@ -214,17 +209,10 @@ move_list(struct evbuffer *out, const char *name, struct evbuffer *list)
 void
 canvas_put_body_later(struct gathering *g, struct signature body, struct evbuffer *out)
 {
-    struct gathering later = {.context = g->context,
-                              .message = g->message,
-                              .push = xevbuffer(),
-                              .ends = xevbuffer(),
-                              .sizes = xevbuffer(),
-                              .saves = xevbuffer(),
-                              .chords = xevbuffer(),
-                              .children = xevbuffer(),
-                              .has_hole = true};
+    struct gathering later = canvas_gathering_of(g->context, g->message);
     struct sending with = {0};
 
+    later.has_hole = true;
     later.elsewhere = g->elsewhere + evbuffer_get_length(g->push) + evbuffer_get_length(g->ends) +
                       evbuffer_get_length(g->chords);
     canvas_send(&later, body, &with, later.children);

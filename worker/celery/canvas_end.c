@@ -167,12 +167,7 @@ put_end(struct gathering *g, const char *id, const char *exception, const char *
     celery_put(document, ",\"task_id\":");
     celery_put_text(document, id);
     celery_put(document, "}");
-    canvas_begin_item(g->ends);
-    celery_put(g->ends, "[");
-    celery_put_text(g->ends, id);
-    celery_put(g->ends, ",");
-    json_put_string(g->ends, canvas_piece_of(document).text, canvas_piece_of(document).len);
-    celery_put(g->ends, "]");
+    canvas_put_document(g->ends, id, document);
     evbuffer_free(document);
 }
 

@@ -19,10 +19,15 @@ struct gathering {
     bool is_cut;
 };
 
+/* With empty lists, which whoever reads them frees. */
+struct gathering canvas_gathering_of(const struct canvas_context *context,
+                                     const struct celery_message *message);
 /* A comma unless it is the first. */
 void canvas_begin_item(struct evbuffer *list);
 /* The buffer's bytes, for as long as it is not touched. */
 struct piece canvas_piece_of(struct evbuffer *buffer);
+/* One more of a list: [name, the document as a text]. */
+void canvas_put_document(struct evbuffer *list, const char *name, struct evbuffer *document);
 /* Is there no room for more? `own`: what is being put together beside the lists. */
 bool canvas_is_full(struct gathering *g, const struct evbuffer *own);
 /* With all that does not depend on where it stands. */
