@@ -25,7 +25,10 @@ local NAMES = {
     'burst',      -- how many calls may be overdue
     'dear',       -- throttles that one probe costs, smoothed
     'throttles',  -- since the last cut
-    'known',      -- the quota before throttles came too early, until a probe has found it again
+    'known',      -- the quota before throttles came too early; probes that met one halve it
+    'early',      -- throttles in a row that came too early
+    'early_sent', -- and what was sent until they came
+    'noise',      -- share of calls that are throttled at random; 0: none was seen to be
     'demand',     -- when somebody was last turned away
     'cut',        -- last permit before the last cut: throttles of earlier ones are echoes
     'window',     -- accepted since the last end of a pause
@@ -44,6 +47,7 @@ local NAMES = {
     'seen', 'calls', 'refusals', 'allowed', 'span',
 }
 local GAIN, CAP_GAIN, PROBE_S, PROBE_N, GAP, DOUBLED, STOP_S = 0.97, 1.02, 25, 200, 0.05, 0.7, 0.2
+local NOISE_RUN, NOISE_CALLS, NOISE_MAX, NOISE_LEAST, NOISE_SLACK = 4, 100, 0.2, 0.005, 2
 local FIRST_BURST, FORGET_MS, SCOUT_S, PAUSE_MAX_S, FADE_S = 8, 600000, 0.5, 4, 60
 local max, min, exp = math.max, math.min, math.exp
 
@@ -63,10 +67,13 @@ local quotas = {model, tokens}
 -- third and more was lost by throttles that came too early, they may have told of nothing: then
 -- probes are shorter.
 local function probe_end(s)
-    local left = s.known > 0 and min(1, 1.5 * s.quota / s.known) or 1
+    local left = min(1, 1.5 * s.quota / max(s.known, s.quota))
     return max(PROBE_S * s.quota, PROBE_N * s.dear * s.unit * left)
 end
 local function progress(s) return (s.probe / probe_end(s)) ^ 3 end
+-- Before the probe has come to the quota that was measured.
+local function is_early(s) return GAIN * exp(progress(s)) < 1 end
+local function is_demanded(s) return s.probe >= 0.8 * s.sent end
 local function within_cap(s, rate) return s.cap > 0 and min(rate, s.cap) or rate end
 local function rate(s)
     local learned = GAIN * s.quota * exp(min(progress(s), DOUBLED))
@@ -77,7 +84,10 @@ local function earliest_due(s)
     return s.quota > 0 and max(s.due, now - s.burst * s.unit / rate(s)) or s.due
 end
 local function begin_interval(s) s.start, s.sent, s.probe = now, 0, 0 end
-local function cheapen(s) s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles) / 2)), 0 end
+local function expected(s) return 2 * s.noise * max(0, s.sent) / s.unit end
+local function cheapen(s)
+    s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles - expected(s)) / 2)), 0
+end
 local function is_stopped() return model.pause > now or model.pause_s > 0 and model.scout == 0 end
 
 local function configure(s, per_minute)
@@ -128,6 +138,7 @@ end
 
 local function spend(s, cost)
     s.due = earliest_due(s)
+    s.noise = s.noise * (1 - 1 / NOISE_CALLS)
     if has_demand(s) then
         s.probe = s.probe + cost
         if progress(s) > DOUBLED then -- twice the quota and no throttle: it is another one
@@ -168,9 +179,13 @@ local function permit(cost)
     end
 end
 
-local function take_back(calls, cost)
-    model.sent, model.window = model.sent - calls, model.window - calls
-    if tokens then tokens.sent, tokens.window = tokens.sent - cost, tokens.window - cost end
+-- What was not accepted after all; before a cut it was sent in an interval that is over.
+local function take_back(calls, cost, number)
+    for i, s in ipairs(quotas) do
+        local units = i == 1 and calls or cost
+        s.window = s.window - units
+        if number > s.cut then s.sent = s.sent - units end
+    end
 end
 
 -- A call was refused. True: nothing passes at all, so all calls pause.
@@ -193,24 +208,51 @@ local function stops(number, retry_after)
     return true
 end
 
+-- Throttles that come early however little is sent tell of no quota. Is this one of them? When that
+-- is seen first, what was known before they began holds again.
+local function is_noise(s)
+    if s.noise > NOISE_LEAST then
+        if is_early(s) then s.noise = s.noise + 1 / NOISE_CALLS end
+        s.early, s.early_sent = 0, 0
+        return s.throttles <= NOISE_SLACK + expected(s)
+    elseif s.early < NOISE_RUN or not is_early(s) or not is_demanded(s) then
+        return false
+    end
+    s.noise, s.quota = min(NOISE_MAX, s.early * s.unit / s.early_sent), s.known
+    s.early, s.early_sent, s.throttles = 0, 0, 0
+    begin_interval(s)
+    return true
+end
+
+-- A quota that was halved is followed at once; what comes then may be throttles at random.
+local function follow_fall(s, sent, measured)
+    local trust = not is_demanded(s) and 0.6 or s.quota > 0.5 * s.known and 1 or 0.5
+    local fall = trust * max(0, 1 - measured / s.quota)
+    if is_demanded(s) and fall < 0.5 then
+        s.early, s.early_sent = s.early + trust, s.early_sent + trust * sent
+    end
+    s.known = max(s.known, s.quota)
+    s.quota = s.quota * (1 - min(0.5, fall))
+end
+
 -- The quota is met. Before the probe has come far, it has fallen; while nobody waited, only the
 -- burst was too deep.
 local function cut(s)
-    local measured, is_guess = s.sent / max(now - s.start, 0.1), false
+    local sent, is_guess = max(0, s.sent) + s.unit, s.quota == 0
+    local measured = sent / max(now - s.start, 0.1)
+    if not is_guess and is_noise(s) then return end
     s.cut = model.number
-    if s.quota == 0 then
-        s.quota, s.due, is_guess = max(s.unit, measured), now, true
+    if is_guess then
+        s.quota, s.due = max(s.unit, measured), now
     elseif s.burst > 1.5 and not has_demand(s) then
         s.burst = max(1, 0.6 * s.burst)
         s.due = max(s.due, now + GAP + s.unit / s.quota)
         return
-    elseif progress(s) < 0.25 ^ 3 or s.probe < 0.8 * s.sent then
-        s.known = max(s.known, s.quota)
-        -- A halved quota is followed fast; what is below that may be refusals at random.
-        local gap = max(0, min(0.5, 1 - measured / s.quota))
-        s.quota = s.quota * (1 - (s.quota > 0.5 * s.known and 0.6 or 0.4) * gap)
+    elseif is_early(s) or not is_demanded(s) then
+        follow_fall(s, sent, measured)
     else
-        if progress(s) > 0.5 ^ 3 then s.known = 0 end
+        if progress(s) > 0.5 ^ 3 then s.known = s.known / 2 end
+        s.early, s.early_sent = 0, 0
         s.quota = min(max(s.quota, rate(s)), max(0.8 * s.quota, measured))
     end
     s.quota = within_cap(s, max(s.quota, 0.02 * s.unit))
@@ -242,7 +284,7 @@ function operations.take(rpm, tpm, refund, turned_away, ...)
         configure(tokens, tpm)
         if tokens.quota > 0 then tokens.due = tokens.due - refund / rate(tokens) end
     end
-    take_back(0, refund)
+    take_back(0, refund, model.number + 1)
     fade()
     local left = wait()
     while left <= 0.000001 and granted < #wanted do
@@ -260,7 +302,7 @@ function operations.throttled(number, cost, retry_after_ms, limit)
     local is_further = tokens and progress(tokens) > progress(model)
     local s = limit ~= 'requests' and (limit == 'tokens' or is_further) and tokens or model
     local was_stopped = model.pause > now or number == model.scout
-    take_back(1, cost)
+    take_back(1, cost, number)
     s.throttles, model.refusals = s.throttles + 1, model.refusals + 1
     if not stops(number, retry_after_ms / 1000) then
         if number > s.cut then cut(s) end
@@ -270,7 +312,7 @@ function operations.throttled(number, cost, retry_after_ms, limit)
     end
 end
 function operations.failed(number, cost)
-    take_back(1, cost)
+    take_back(1, cost, number)
     stops(number, 0)
 end
 function operations.look()
