@@ -76,12 +76,12 @@ class Process:
     """One asker, as worker/model/pacer.c is one, for jobs that prefer latency."""
 
     def __init__(self):
-        self.known_until, self.turned_away, self.unused = 0.0, 0, 0
+        self.known_until, self.turned_away, self.unused = 0.0, -1.0, 0
 
 
 class Run:
     def __init__(self, redis, quota, load, seconds=480, processes=10, seed=1, change=None,
-                 outage=(0, 0), tokens=None, rpm=0, tpm=0, luck=(0, 0, 0, "")):
+                 outage=(0, 0), tokens=None, rpm=0, tpm=0, luck=(0, 0, 0, ""), at_once=1):
         self.client = redis.client
         self.client.flushall()
         text = SCRIPT.replace("redis.call('TIME')", "{KEYS[3], KEYS[4]}")
@@ -91,6 +91,7 @@ class Run:
         self.quota, self.change, self.outage = quota, change, outage
         self.tokens, self.rpm, self.tpm = tokens, rpm, tpm
         self.luck = luck  # from, to, share of calls, how they end whatever the quota says
+        self.at_once = at_once  # jobs that come together
         self.used = []  # (when, tokens)
         self.accepted, self.refused, self.failed = [], [], []
         self.arrivals = self.trips = 0
@@ -119,18 +120,23 @@ class Run:
             what(now, *arguments)
 
     def _arrive(self, now, load):
+        self._at(now + self.random.expovariate(load / self.at_once), self._arrive, load)
+        for _ in range(self.at_once):
+            self._ask(now)
+
+    def _ask(self, now):
         self.arrivals += 1
-        self._at(now + self.random.expovariate(load), self._arrive, load)
         process = self.random.choice(self.processes)
         if now < process.known_until:
-            process.turned_away = 1
+            process.turned_away = now
             return
         # What a call will use, and what is reserved for it: the provider counts input more exactly.
         used = self.random.randint(500, 1500) + int(self.random.lognormvariate(5.7, 0.5))
         cost = int(used * self.random.uniform(0.8, 1.2)) + 1000
         granted, number, wait_ms, _, has_tokens = self._pace(
-            now, "take", self.rpm, self.tpm, process.unused, process.turned_away, cost)
-        process.turned_away = process.unused = 0
+            now, "take", self.rpm, self.tpm, process.unused,
+            int(now - process.turned_away < 1), cost)
+        process.turned_away, process.unused = -1.0, 0
         process.known_until = now + wait_ms / 1000
         if granted:
             self._at(now + self.random.uniform(0.01, 0.05), self._call, process, number, cost, used,
@@ -202,6 +208,12 @@ def test_a_bucket_is_used_up_and_hardly_overdrawn(redis, load, processes):
     run = Run(redis, Bucket(10, 20), load, processes=processes)
     assert run.utilisation(10) >= 0.97
     assert run.refused_per_1000() <= 12
+
+
+def test_bursts_that_the_provider_takes_are_let_through(redis):
+    run = Run(redis, Bucket(10, 60), 0.5, at_once=30)
+    assert run.utilisation(5) >= 0.9
+    assert run.refused_per_1000() <= 20
 
 
 def test_a_large_quota_is_used_up_too(redis):

@@ -214,7 +214,7 @@ wait_place(struct pacer_wait *wait)
     choice = pace_choose(options, wait->count, wait->last_resort_ms - (now - wait->since_ms));
     for (int i = 0; i < wait->count && i != choice; i++)
         if (wait->lanes[i] != NULL)
-            wait->lanes[i]->turned_away = true;
+            wait->lanes[i]->turned_away_ms = now;
     free(options);
     if (choice < 0)
         decide(wait, -1, soonest_ms);

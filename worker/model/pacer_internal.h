@@ -44,7 +44,7 @@ struct lane {
     int64_t asked_tokens[OPEN_BATCH_MAX]; /* ... and what is reserved with each */
     bool has_tokens;         /* its tokens are limited, so what was not used is given back */
     int64_t unused;          /* tokens to give back; < 0: more were used than reserved */
-    bool turned_away;        /* somebody went on to another model since it was asked last */
+    int64_t turned_away_ms;  /* monotonic; somebody went on to another model; 0: not since asked */
     int64_t ready_ms;        /* monotonic; when the next permit should be due */
     int64_t ask_ms;          /* monotonic; when it is worth asking: what is known may change */
     int64_t asked_ms;        /* monotonic; when it was asked last */

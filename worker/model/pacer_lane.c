@@ -16,6 +16,8 @@
 #define REFUND_MS 100
 /* What one call adds to what a call of its model is known to take. */
 #define CALL_MEMORY 0.1
+/* Demand that the rate is to grow for is not older. */
+#define TURNED_AWAY_MS 1000
 /* After an error Redis is not asked for so long. */
 #define DEAF_MS 1000
 
@@ -132,6 +134,13 @@ lane_on_due(evutil_socket_t fd, short what, void *arg)
         lane_ask(lane);
 }
 
+/* Did somebody go on to another model just now? What is longer ago was another burst of jobs. */
+static bool
+was_turned_away(const struct lane *lane)
+{
+    return lane->turned_away_ms > 0 && clock_mono_ms() - lane->turned_away_ms < TURNED_AWAY_MS;
+}
+
 static void
 put_question(struct lane *lane, struct redis_args *args)
 {
@@ -146,7 +155,7 @@ put_question(struct lane *lane, struct redis_args *args)
         redis_arg(args, lane->limit_text[i]);
     }
     redis_arg_int(args, lane->unused);
-    redis_arg_int(args, lane->turned_away);
+    redis_arg_int(args, was_turned_away(lane));
     lane->asked = 0;
     DL_FOREACH(lane->queue, wait)
     {
@@ -203,7 +212,7 @@ lane_ask(struct lane *lane)
     put_question(lane, &args);
     lane->is_asking = true;
     lane->asked_ms = clock_mono_ms();
-    lane->turned_away = false;
+    lane->turned_away_ms = 0;
     lane->unused = 0;
     redis_eval(commands(lane), &lane->pacer->script, &args, OP_TIMEOUT_MS, on_taken, lane);
 }

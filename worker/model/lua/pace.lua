@@ -4,7 +4,7 @@
 --
 -- KEYS pace, pace of tokens: looked at only once tokens are known to be limited
 -- ARGV 'take', configured calls a minute or 0, tokens a minute or 0, tokens to give back,
---              '1' if others were turned away since the last take, the tokens of each wanted call
+--              '1' if others were turned away just now, the tokens of each wanted call
 --          -> {granted, number of the first, ms until the next, permits per 1000 s or -1: open,
 --              1: tokens are limited}
 --      'throttled', number, tokens, Retry-After in ms, 'requests', 'tokens' or '': a 429
@@ -288,7 +288,6 @@ function operations.take(rpm, tpm, refund, turned_away, ...)
     fade()
     local left = wait()
     while left <= 0.000001 and granted < #wanted do
-        if #wanted - granted > 1 then scarce().demand = now end
         permit(wanted[granted + 1])
         granted, left = granted + 1, wait()
     end
