@@ -67,7 +67,7 @@ a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most(void **state)
 {
     assert_int_equal(pace_haste(10), 200);
     assert_int_equal(pace_haste(4), 500);
-    assert_int_equal(pace_haste(0.5), 500);
+    assert_int_equal(pace_haste(0.5), 600);
     (void)state;
 }
 

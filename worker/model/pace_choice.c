@@ -7,7 +7,7 @@
 /* What may still be waited for in one: an instant, or one turn. */
 #define FLOOR_MS 100
 /* A wait for a sooner answer is short, too: others wait at the same time. */
-#define HASTE_MS 500
+#define HASTE_MS 600
 /* A call must be so much shorter to be worth a wait: durations vary. */
 #define WORTH 1.25
 
