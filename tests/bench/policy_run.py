@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -123,8 +124,8 @@ class Jobs:
                 time.sleep(max(0, began + changes[0].at - time.time()))
                 self.house.change(changes.pop(0).settings)
             time.sleep(max(0, due - time.time()))
-            self.house.client.rpush("analyze", json.dumps(self.new()))
-            due += self.chance.expovariate(self.scenario.per_second)
+            self.house.client.rpush("analyze", *(json.dumps(self.new()) for _ in range(self.scenario.at_once)))
+            due += self.chance.expovariate(self.scenario.per_second / self.scenario.at_once)
 
     def user(self, left):
         client, name = self.house.connect(), f"bench:user:{threading.get_ident()}"
@@ -146,7 +147,7 @@ def share(part, whole):
 
 
 def percentile(values, part):
-    return sorted(values)[min(len(values) - 1, int(part * len(values)))] if values else None
+    return sorted(values)[math.ceil(part * len(values)) - 1] if values else None
 
 
 def response_s(answer):

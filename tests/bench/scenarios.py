@@ -39,6 +39,7 @@ class Scenario:
     changes: tuple = ()
     tokens_per_minute: int = 0  # the primary's; 0: calls are what is scarce
     prefer: str = "latency"
+    at_once: int = 1  # jobs that come together
     tenants: int = 1
     flood: float = 0  # share of the load that the first tenant makes
     users: int = 0  # closed loop: so many, each with its next job when the last is done
@@ -82,6 +83,8 @@ SCENARIOS = (
     Scenario("bucket 2x", 2, simulated={"v1": "6 / 99", "v2": "93 / 82", "paced": "100 / 6.8"}),
     Scenario("bucket 5x", 5, workers=(1, 4, 16),
              simulated={"v1": "4 / 531", "v2": "89 / 253", "paced": "100 / 6.8"}),
+    Scenario("bursts of 30, 0.5x", 0.5, at_once=30, models=(model(3000, bucket(PER_MINUTE, 60)), *FALLBACKS),
+             simulated={"v1": "29 / 29", "v2": "44 / 27", "paced": "43 / 15"}),
     # The window begins with the first call; whole windows are measured.
     Scenario("window 1.2x", 1.2, seconds=240, warmup_s=60,
              models=({**PRIMARY_MODEL, "rpm": {"kind": "window", "per_minute": PER_MINUTE,
