@@ -247,8 +247,8 @@ def seconds_to_yield(run, changed, quota):
 def test_a_quota_that_is_halved_is_yielded_to_within_seconds(redis):
     runs = [Run(redis, Bucket(10, 20), 1.5, change=(300, 0.5), seed=seed) for seed in range(1, 9)]
     seconds = [seconds_to_yield(run, 300, 5) for run in runs]
-    assert sum(seconds) / len(seconds) <= 4 and max(seconds) <= 7
-    assert sum(run.refused_per_1000(310, 600) for run in runs) / len(runs) <= 12
+    assert sum(seconds) / len(seconds) <= 4 and max(seconds) <= 5
+    assert max(run.refused_per_1000(310, 600) for run in runs) <= 12
     assert min(run.utilisation(5, 310, 600) for run in runs) >= 0.97
 
 
@@ -282,7 +282,7 @@ def test_a_model_that_always_refuses_one_call_in_ten_is_not_starved(redis):
 def test_refusals_at_random_hide_no_quota_that_fell(redis):
     run = Run(redis, Bucket(10, 20), 1.5, change=(300, 0.3), luck=(0, 600, 0.05, "throttled"))
     assert run.refused_per_1000(330, 600) <= 130
-    assert run.utilisation(3, 330, 600) <= 1.01
+    assert run.utilisation(3, 330, 600) >= 0.5
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
