@@ -63,7 +63,7 @@ a_job_waits_within_its_patience_or_for_a_sooner_answer_else_for_room(void **stat
 }
 
 static void
-a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most(void **state)
+a_sooner_answer_is_worth_two_permits_and_600_ms_at_most(void **state)
 {
     assert_int_equal(pace_haste(10), 200);
     assert_int_equal(pace_haste(4), 500);
@@ -105,7 +105,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_waits_within_its_patience_or_for_a_sooner_answer_else_for_room),
-        cmocka_unit_test(a_sooner_answer_is_worth_two_permits_and_half_a_second_at_most),
+        cmocka_unit_test(a_sooner_answer_is_worth_two_permits_and_600_ms_at_most),
         cmocka_unit_test(in_a_standing_queue_patience_is_an_instant_or_one_permit),
         cmocka_unit_test(or_one_turn_of_the_tenants_that_wait_there),
         cmocka_unit_test(a_job_that_would_not_wait_gets_no_patience_from_a_standing_queue),

@@ -73,7 +73,8 @@ end
 local function progress(s) return (s.probe / probe_end(s)) ^ 3 end
 -- Before the probe has come to the quota that was measured.
 local function is_early(s) return GAIN * exp(progress(s)) < 1 end
-local function is_demanded(s) return s.probe >= 0.8 * s.sent end
+-- Did somebody wait for most of what was sent? Else what was accepted is less than the quota.
+local function was_demanded(s) return s.probe >= 0.8 * s.sent end
 local function within_cap(s, rate) return s.cap > 0 and min(rate, s.cap) or rate end
 local function rate(s)
     local learned = GAIN * s.quota * exp(min(progress(s), DOUBLED))
@@ -84,9 +85,10 @@ local function earliest_due(s)
     return s.quota > 0 and max(s.due, now - s.burst * s.unit / rate(s)) or s.due
 end
 local function begin_interval(s) s.start, s.sent, s.probe = now, 0, 0 end
-local function expected(s) return 2 * s.noise * max(0, s.sent) / s.unit end
+-- Throttles since the last cut that are no news: twice those that came at random before.
+local function at_random(s) return 2 * s.noise * max(0, s.sent) / s.unit end
 local function cheapen(s)
-    s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles - expected(s)) / 2)), 0
+    s.dear, s.throttles = min(8, max(1, (s.dear + s.throttles - at_random(s)) / 2)), 0
 end
 local function is_stopped() return model.pause > now or model.pause_s > 0 and model.scout == 0 end
 
@@ -208,14 +210,14 @@ local function stops(number, retry_after)
     return true
 end
 
--- Throttles that come early however little is sent tell of no quota. Is this one of them? When that
--- is seen first, what was known before they began holds again.
-local function is_noise(s)
+-- Throttles that come early however little is sent tell of no quota. True: this is one of them, and
+-- nothing is cut. When that is seen first, what was known before they began holds again.
+local function bear_noise(s)
     if s.noise > NOISE_LEAST then
         if is_early(s) then s.noise = s.noise + 1 / NOISE_CALLS end
         s.early, s.early_sent = 0, 0
-        return s.throttles <= NOISE_SLACK + expected(s)
-    elseif s.early < NOISE_RUN or not is_early(s) or not is_demanded(s) then
+        return s.throttles <= NOISE_SLACK + at_random(s)
+    elseif s.early < NOISE_RUN or not is_early(s) or not was_demanded(s) then
         return false
     end
     s.noise, s.quota = min(NOISE_MAX, s.early * s.unit / s.early_sent), s.known
@@ -226,9 +228,9 @@ end
 
 -- A quota that was halved is followed at once; what comes then may be throttles at random.
 local function follow_fall(s, sent, measured)
-    local trust = not is_demanded(s) and 0.6 or s.quota > 0.5 * s.known and 1 or 0.5
+    local trust = not was_demanded(s) and 0.6 or s.quota > 0.5 * s.known and 1 or 0.5
     local fall = trust * max(0, 1 - measured / s.quota)
-    if is_demanded(s) and fall < 0.5 then
+    if was_demanded(s) and fall < 0.5 then
         s.early, s.early_sent = s.early + trust, s.early_sent + trust * sent
     end
     s.known = max(s.known, s.quota)
@@ -240,7 +242,7 @@ end
 local function cut(s)
     local sent, is_guess = max(0, s.sent) + s.unit, s.quota == 0
     local measured = sent / max(now - s.start, 0.1)
-    if not is_guess and is_noise(s) then return end
+    if not is_guess and bear_noise(s) then return end
     s.cut = model.number
     if is_guess then
         s.quota, s.due = max(s.unit, measured), now
@@ -248,7 +250,7 @@ local function cut(s)
         s.burst = max(1, 0.6 * s.burst)
         s.due = max(s.due, now + GAP + s.unit / s.quota)
         return
-    elseif is_early(s) or not is_demanded(s) then
+    elseif is_early(s) or not was_demanded(s) then
         follow_fall(s, sent, measured)
     else
         if progress(s) > 0.5 ^ 3 then s.known = s.known / 2 end
@@ -284,7 +286,7 @@ function operations.take(rpm, tpm, refund, turned_away, ...)
         configure(tokens, tpm)
         if tokens.quota > 0 then tokens.due = tokens.due - refund / rate(tokens) end
     end
-    take_back(0, refund, model.number + 1)
+    take_back(0, refund, first)
     fade()
     local left = wait()
     while left <= 0.000001 and granted < #wanted do
